@@ -1,0 +1,1 @@
+"""A whole federation on one machine, each party in its own folder."""

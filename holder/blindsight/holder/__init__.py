@@ -1,0 +1,1 @@
+"""The data holder: images, sealed keys, encryption, publishing. Never needs torch or flwr."""

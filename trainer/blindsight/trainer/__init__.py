@@ -1,0 +1,1 @@
+"""The trainer: the block-adapted network, Flower apps, checkpoints, export. Is never sent plain images or keys."""
