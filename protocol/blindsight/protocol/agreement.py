@@ -463,12 +463,20 @@ def from_json(document: Mapping[str, Any]) -> Session:
     Raises:
         ProtocolError: the document is malformed.
     """
-    boxes = {
-        name: {fpr: Envelope.from_bytes(text.encode()) for fpr, text in document[name].items()}
+    commits, reveals, confirms = (
+        {fpr: Envelope.from_bytes(text.encode()) for fpr, text in document[name].items()}
         for name in ("commits", "reveals", "confirms")
-    }
-    secrets = {name: from_b64(document[name]) for name in ("kem_seed", "contribution", "secret")}
-    members = tuple(Entry.from_json(entry) for entry in document["members"])
-    proposal = Envelope.from_bytes(document["proposal"].encode())
-    phase = Phase(document["phase"])
-    return Session(document["me"], members, proposal, phase, **boxes, **secrets, fault=document["fault"])
+    )
+    return Session(
+        me=document["me"],
+        members=tuple(Entry.from_json(entry) for entry in document["members"]),
+        proposal=Envelope.from_bytes(document["proposal"].encode()),
+        phase=Phase(document["phase"]),
+        commits=commits,
+        reveals=reveals,
+        confirms=confirms,
+        kem_seed=from_b64(document["kem_seed"]),
+        contribution=from_b64(document["contribution"]),
+        secret=from_b64(document["secret"]),
+        fault=document["fault"],
+    )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from blindsight.protocol.encoding import expand
 
+_Bytes = bytes  # the class below has a method of that name
 _WORDS_AHEAD = 4096
 _LOGISTIC_WARM_UP = 1000
 
@@ -97,7 +98,7 @@ class Stream:
             order[place], order[other] = order[other], order[place]
         return np.array(order[:count], dtype=np.int64)
 
-    def logistic(self, count: int) -> bytes:
+    def logistic(self, count: int) -> _Bytes:
         """``count`` bytes of a logistic map seeded from the stream, in binary64 with one pinned order of operations.
 
         The first 1,000 values are dropped; a value outside (0, 1) takes a new seed and starts the count again.
@@ -108,7 +109,7 @@ class Stream:
             pass
         return values
 
-    def _logistic_run(self, count: int) -> bytes | None:
+    def _logistic_run(self, count: int) -> _Bytes | None:
         x = (2 * (self.u64() >> 12) + 1) / 2**53
         r = 4 - (1 + (self.u32() & 0xFFFFFF)) / 2**31
         values = bytearray()
@@ -118,4 +119,4 @@ class Stream:
                 return None
             if step >= _LOGISTIC_WARM_UP:
                 values.append(int(256 * x))
-        return bytes(values)
+        return _Bytes(values)

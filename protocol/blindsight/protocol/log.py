@@ -115,6 +115,7 @@ class Epoch:
     Args:
         number: from 1.
         record: id of the epoch record, hex.
+        sid: id of the session in which it was agreed, hex.
         kcv: key check value, hex.
         schemes: the allowed schemes as proposed: ``{"id","v"}`` or whole descriptors.
         not_after: last moment of use, informative text ``YYYY-MM-DDThh:mm:ssZ``.
@@ -122,6 +123,7 @@ class Epoch:
 
     number: int
     record: str
+    sid: str
     kcv: str
     schemes: tuple[Mapping[str, Any], ...]
     not_after: str
@@ -238,7 +240,7 @@ class Log:
         record = assembled(copies, self.roster.members)
         if len(record.signatures) < len(self.roster.members):
             return None
-        epoch = Epoch(body["epoch"], record.mid, body["kcv"], tuple(body["schemes"]), body["not_after"])
+        epoch = Epoch(body["epoch"], record.mid, body["sid"], body["kcv"], tuple(body["schemes"]), body["not_after"])
         epochs = {**self.epochs, epoch.number: epoch}
         return Log((*self.records, record), self.name, self.roster, epochs, body["seq"])
 

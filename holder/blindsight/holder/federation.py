@@ -1,0 +1,173 @@
+"""A member's side of the federation: found it, sign it, compare its code, follow its log.
+
+What a keystore remembers of a federation (``data["feds"][fed]``): the records of its log, the greatest sequence it has
+promised to sign, whether the code was compared, epoch secrets, and an open ceremony.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blindsight.protocol import log as membership
+from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.encoding import from_b64, people_code, plain_code
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.errors import ConflictError, MembershipError, PolicyError
+from blindsight.protocol.identity import Entry
+from blindsight.protocol.keystore import Keystore
+from blindsight.protocol.log import GENESIS, Epoch, Log
+
+State = dict[str, Any]
+
+
+def create(
+    store: Keystore, box: DropBox, *, name: str, cards: list[Entry], policy: str, nonce: bytes, created: str
+) -> Envelope:
+    """Write a genesis over the given identities, sign it and offer it to the others.
+
+    Args:
+        store: the founder's keystore.
+        box: the shared folder.
+        name: the federation's name.
+        cards: holders and trainers; the founder is added if missing.
+        policy: ``all`` or ``majority``, for later roster changes.
+        nonce: 32 random bytes.
+        created: time of creation.
+
+    Raises:
+        ProtocolError: the lists are not acceptable.
+    """
+    entries = {entry.fpr: entry for entry in [*cards, store.key.entry]}
+    members = [entry for entry in entries.values() if entry.role == "holder"]
+    trainers = [entry for entry in entries.values() if entry.role == "trainer"]
+    genesis = membership.make_genesis(name, members, trainers, policy=policy, nonce=nonce, created=created)
+    return _sign(store, box, genesis)
+
+
+def sign(store: Keystore, box: DropBox, code: str | None) -> Envelope:
+    """Sign the genesis that lies in the box and names this member.
+
+    Raises:
+        MembershipError: none does, or several do.
+    """
+    found = {e.mid: e for e in box.records() if e.type == GENESIS and _names(e, store.key.entry.fpr)}
+    fits = [e for e in found.values() if code is None or plain_code(people_code(e.id)).startswith(plain_code(code))]
+    if len(fits) != 1:
+        what = (
+            "no genesis in the drop-box names this identity" if not fits else "several federations name this identity"
+        )
+        raise MembershipError(what, hint="blindsight holder federation show; then name one with --federation CODE")
+    return _sign(store, box, Envelope(fits[0].type, fits[0].payload, {}))
+
+
+def _names(envelope: Envelope, fpr: str) -> bool:
+    return any(member["fpr"] == fpr for member in membership.read_genesis(envelope)["members"])
+
+
+def _sign(store: Keystore, box: DropBox, genesis: Envelope) -> Envelope:
+    signed = membership.sign_genesis(genesis, store.key)
+    if signed.mid not in store.data["feds"]:
+        store.data["feds"][signed.mid] = _new_state(signed)
+        store.save()
+    box.put_record(signed, signed.mid, 0, store.key.entry.fpr)
+    return signed
+
+
+def _new_state(genesis: Envelope) -> State:
+    return {
+        "records": [genesis.to_bytes().decode()],
+        "promised_seq": 0,
+        "verified": "none",
+        "epochs": {},
+        "session": None,
+        "void": [],
+        "join": None,
+    }
+
+
+def choose(store: Keystore, code: str | None) -> str:
+    """The federation id that a command means.
+
+    Args:
+        store: an opened keystore.
+        code: the start of a federation code, or None when there is only one.
+
+    Raises:
+        MembershipError: E_FED, none or several fit.
+    """
+    wanted = plain_code(code or "")
+    fits = [fed for fed in store.data["feds"] if plain_code(people_code(bytes.fromhex(fed))).startswith(wanted)]
+    if len(fits) == 1:
+        return str(fits[0])
+    if not fits:
+        raise MembershipError(
+            "this identity belongs to no such federation", hint="blindsight holder federation create, or sign"
+        )
+    codes = ", ".join(people_code(bytes.fromhex(fed))[:9] for fed in fits)
+    raise MembershipError(
+        f"this identity belongs to several federations: {codes}", hint="name one with --federation CODE"
+    )
+
+
+def follow(store: Keystore, box: DropBox, fed: str) -> Log:
+    """Unite the remembered log with what lies in the box, and remember the result.
+
+    Raises:
+        ConflictError: E_FORK; E_ROLLBACK when the chain no longer contains the head once known.
+        ProtocolError: the genesis is not complete yet.
+    """
+    state = store.data["feds"][fed]
+    remembered = [Envelope.from_bytes(text.encode()) for text in state["records"]]
+    log = Log.build([*remembered, *box.records(fed)], fed)
+    if remembered[-1].mid not in {record.mid for record in log.records}:
+        raise ConflictError(
+            "the log offered does not contain the head this keystore knows",
+            code="E_ROLLBACK",
+            evidence=(remembered[-1].to_bytes(), log.records[-1].to_bytes()),
+        )
+    records = [record.to_bytes().decode() for record in log.records]
+    if records != state["records"]:
+        state["records"] = records
+        store.save()
+    return log
+
+
+def verify(store: Keystore, log: Log, code: str) -> None:
+    """Remember that a person has compared the federation code.
+
+    Raises:
+        MembershipError: E_FED, the codes differ.
+    """
+    log.demand_code(code)
+    store.data["feds"][log.fed]["verified"] = "code"
+    store.save()
+
+
+def demand_verified(store: Keystore, log: Log, *, accept_unverified: bool = False) -> None:
+    """Refuse to agree on keys with people nobody has checked.
+
+    Raises:
+        PolicyError: E_UNVERIFIED.
+    """
+    if store.data["feds"][log.fed]["verified"] == "none" and not accept_unverified:
+        raise PolicyError(
+            f"nobody has compared the federation code {log.code} yet",
+            hint="read it aloud with the other members, then: blindsight holder federation verify CODE",
+        )
+
+
+def epoch_secret(store: Keystore, log: Log, number: int | None) -> tuple[Epoch, bytes]:
+    """The agreed epoch of a number (the newest if None) and its secret.
+
+    Raises:
+        MembershipError: E_EPOCH, it is not agreed, or this keystore does not have its secret.
+    """
+    epoch = log.latest if number is None else log.epoch(number)
+    held = store.data["feds"][log.fed]["epochs"].get(str(epoch.number))
+    if held is None or held["status"] != "active":
+        raise MembershipError(
+            f"this keystore does not hold the secret of epoch {epoch.number}",
+            code="E_EPOCH",
+            hint="blindsight holder epoch step",
+        )
+    return epoch, from_b64(held["secret"], 32)
