@@ -167,6 +167,12 @@ class Log:
         """The tip, as it stands in manifests and bundles."""
         return {"seq": self.seq, "id": self.records[-1].mid}
 
+    @property
+    def history(self) -> tuple[dict[str, Any], ...]:
+        """Every head this log has had, oldest first."""
+        seqs = [0] + [read_epoch(record)["seq"] for record in self.records[1:]]
+        return tuple({"seq": seq, "id": record.mid} for seq, record in zip(seqs, self.records, strict=True))
+
     def epoch(self, number: int) -> Epoch:
         """The agreed epoch of that number.
 

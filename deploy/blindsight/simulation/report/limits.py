@@ -1,0 +1,122 @@
+"""What a run protects, what it does not, and who can do what; in words that stay true.
+
+"Encrypted" alone would promise too much: the page says "perceptually encrypted" and explains it. What is said of
+``le`` was measured for this project with numpy and scipy on one thread: twelve photos of 149 × 224 to 512 × 512
+pixels, twelve exact keys for blocks of 4, in 6 to 20 seconds each; four sets of four 32 × 32 crops, four keys; five
+of five for blocks of 8; 16 was not tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from blindsight.simulation.report.values import Report
+
+_MEANING = (
+    "In this file “encrypted” means perceptually encrypted: the content of every block is scrambled under a key, "
+    "so that eyes lose the scene and networks can still learn. People who look at the encrypted pictures do not see "
+    "the scene. Anyone who holds the files and wants the scene can compute it."
+)
+_FALLS: Final = {
+    "le": (
+        "One encrypted photo is enough to compute the key of LE, and that key opens every other image of the epoch. "
+        "Measured for this project: 12 photos out of 12, in 6 to 20 seconds each on one processor thread, blocks of "
+        "4, no plain image needed. Four pictures of 32 × 32 pixels were enough too, and blocks of 8 fell the same way."
+    ),
+    "block-shuffle": (
+        "This scheme moves the bytes of every block in the same way and changes none of them: the mean of each block "
+        "can be read without a key, and who knows what a few small parts of one picture show can compute the key."
+    ),
+}
+_FALLS_OTHERWISE = "How much work that takes depends on the scheme; no scheme of this software rules it out."
+_SHARDS = (
+    "What decides who can do that is who holds the files. In this run the encrypted shards stayed at the holders: "
+    "each holder trained on its own, and manifests, measurements and model updates went to the trainer. The test "
+    "images went to the operator encrypted. Neither was sent plain images or keys."
+)
+_LABELS = (
+    "Labels are plain: shards hold them as they are, and updates can tell the trainer which classes a holder has. "
+    "A model’s first layer may reveal structure of the key, so treat model files as hints of the key. Updates and "
+    "models carry traces of the images behind them; training together does not remove these."
+)
+_CONTROLS = (
+    "The controls above test whether the model is bound to the key. Even at chance they do not show that anything is "
+    "hidden from someone who computes."
+)
+_ONE_MACHINE = (
+    "All parties of this simulation ran on one machine, each in a folder of its own. Only the folders kept them apart."
+)
+_PLAIN = "This run used the scheme “plain”: nothing was encrypted, and anyone who holds the files sees the pictures."
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who meets the data, what they hold in this run and what they can do with it."""
+
+    name: str
+    holds: str
+    can: str
+
+
+def paragraphs(report: Report) -> tuple[str, ...]:
+    """Lists the paragraphs on what the run protects and what it does not."""
+    if report.setup.is_plain:
+        return (_PLAIN, _LABELS, _ONE_MACHINE)
+    falls = _FALLS.get(report.setup.scheme, _FALLS_OTHERWISE)
+    return (_MEANING, falls, _SHARDS, _LABELS, f"{_CONTROLS} {_ONE_MACHINE}")
+
+
+def parties(report: Report) -> tuple[Party, ...]:
+    """Lists who meets the data of this run; empty where nothing was encrypted."""
+    if report.setup.is_plain:
+        return ()
+    return (_passer_by(), _holder(), _trainer(), _operator(report), _thief(report), _recipient())
+
+
+def _compute(report: Report) -> str:
+    if report.setup.scheme == "le":
+        return "Computes the key from one photo or a few small pictures, then every scene under it."
+    return "Can compute the scenes."
+
+
+def _passer_by() -> Party:
+    return Party(
+        "Someone who looks",
+        "A view of encrypted pictures: a screen, a folder preview, a log.",
+        "Does not see the scene; contours and flat areas may show.",
+    )
+
+
+def _holder() -> Party:
+    return Party(
+        "Each holder",
+        "Its own images, the key of the epoch, the model.",
+        "Opens every encrypted image of this epoch that it gets hold of, another holder’s too.",
+    )
+
+
+def _trainer() -> Party:
+    return Party(
+        "The trainer",
+        "Manifests, model updates, the model. No shards, as they stayed at the holders.",
+        "Finds hints of the key in the first layer and traces of encrypted images in updates, and may go on from "
+        "there to the scene. Learns which classes a holder has.",
+    )
+
+
+def _operator(report: Report) -> Party:
+    return Party("The operator", "The model, the encrypted test images, the answers.", _compute(report))
+
+
+def _thief(report: Report) -> Party:
+    can = f"{_compute(report)} Labels are there to read."
+    return Party("Someone who copies a holder’s shards", "Encrypted images, plain labels.", can)
+
+
+def _recipient() -> Party:
+    return Party(
+        "Whoever receives the model",
+        "The model bundle.",
+        "Finds hints of the key in the first layer; may find out whether a known image was used in training.",
+    )

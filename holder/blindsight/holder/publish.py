@@ -1,0 +1,312 @@
+"""Publishing: source → views → cipher → shards and a signed manifest, a batch at a time.
+
+Rows are shuffled with a fresh random seed before they are written, because their order would tell how they were
+acquired. The seed stays in a job file (mode 0600) until the manifest stands; a publish that was killed goes on from
+its last whole shard and gives the same shards as one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsight.holder import geometry
+from blindsight.holder.ciphers import Cipher
+from blindsight.holder.sources import Split
+from blindsight.holder.views import views
+from blindsight.protocol import manifest, shard
+from blindsight.protocol.encoding import canonical, expand, from_b64, to_b64
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.errors import DataError
+from blindsight.protocol.files import replacing, sweep_parts, write_whole
+from blindsight.protocol.identity import SigningKey
+from blindsight.protocol.keystream import Stream
+from blindsight.protocol.log import Epoch, Log
+from blindsight.protocol.scheme import Descriptor, Images, check_value
+from blindsight.protocol.shard import ShardHead
+
+BATCH_BYTES = 8 * 2**20
+JOB_FOLDER = ".publish"
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """How many views of each image are published, and how they differ.
+
+    Args:
+        count: views an image; 1 publishes the image alone.
+        crop: largest shift in pixels.
+        mirror: whether every second view is mirrored.
+    """
+
+    count: int = 1
+    crop: int = 4
+    mirror: bool = False
+
+    def words(self) -> str:
+        """For the manifest's description."""
+        if self.count == 1:
+            return "1 view an image (the image itself)"
+        mirrored = ", every second one mirrored" if self.mirror else ""
+        return f"{self.count} views an image: the image itself, then shifts of up to {self.crop} pixels{mirrored}"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is to be published; everything that decides the content of the shards.
+
+    Args:
+        split: the images and labels.
+        split_name: ``train``, ``val``, ``test``, ``calibration`` or ``inference``.
+        name: the data set's name, at most 120 characters.
+        classes: class names in label order.
+        fit: how images come to the descriptor's shape.
+        views: augmentation before encryption.
+        cipher: scheme, shape and key.
+        scheme_key: 32 bytes, for the check value.
+        epoch: the epoch whose key it is.
+        log: the membership log.
+        shard_bytes: size aimed at for one shard's images.
+    """
+
+    split: Split
+    split_name: str
+    name: str
+    classes: tuple[str, ...]
+    fit: geometry.Fit
+    views: Views
+    cipher: Cipher
+    scheme_key: bytes
+    epoch: Epoch
+    log: Log
+    shard_bytes: int = shard.TARGET_BYTES
+
+    def __repr__(self) -> str:
+        return f"Plan({self.name!r}, {self.split_name!r})"
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The scheme and shape."""
+        return self.cipher.descriptor
+
+    @property
+    def rows(self) -> int:
+        """Images to be written, views counted."""
+        return len(self.split) * self.views.count
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one image."""
+        return int(np.prod(self.descriptor.shape))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a label stands for each image."""
+        return self.split.labels is not None
+
+    @cached_property
+    def digest(self) -> str:
+        """What a resumed publish must have in common with the one that was interrupted."""
+        labels = b"" if self.split.labels is None else self.split.labels.tobytes()
+        document = {
+            "dataset": [self.name, self.split_name, len(self.split), hashlib.sha256(labels).hexdigest()],
+            "classes": list(self.classes),
+            "views": [self.views.count, self.views.crop, self.views.mirror],
+            "fit": [self.fit.policy, list(self.fit.size or []), str(self.fit.channels)],
+            "scheme": self.descriptor.to_json(),
+            "record": self.epoch.record,
+            "shard_bytes": self.shard_bytes,
+        }
+        return hashlib.sha256(canonical(document)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What must survive a kill until the manifest stands.
+
+    Args:
+        plan: digest of the plan.
+        dataset: id of the data set, 32 hex characters.
+        seed: 32 random bytes: row order and views.
+        created: time at which the publish was begun.
+        shards: finished shards as the manifest lists them.
+    """
+
+    plan: str
+    dataset: str
+    seed: bytes
+    created: str
+    shards: tuple[dict[str, Any], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Job({self.dataset})"
+
+    def to_bytes(self) -> bytes:
+        """For the job file."""
+        document = {"v": 1, "plan": self.plan, "dataset": self.dataset, "seed": to_b64(self.seed)}
+        return canonical({**document, "created": self.created, "shards": list(self.shards)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Job:
+        """From the job file."""
+        document = json.loads(data)
+        seed, shards = from_b64(document["seed"], 32), tuple(document["shards"])
+        return cls(document["plan"], document["dataset"], seed, document["created"], shards)
+
+
+def publish(plan: Plan, key: SigningKey, out: Path, created: str, advance: Callable[[int], None]) -> Envelope:
+    """Write shards and manifest into a folder; go on where an interrupted publish of the same plan was.
+
+    Args:
+        plan: what to publish.
+        key: the holder who signs.
+        out: the folder, made if missing.
+        created: the present time.
+        advance: called with the number of rows just written.
+
+    Returns:
+        The signed manifest.
+
+    Raises:
+        DataError: E_EXISTS, the folder holds another data set or another interrupted publish; or an image cannot
+            be read.
+    """
+    if not plan.rows:
+        raise DataError(f"split {plan.split_name} of {plan.name} has no images")
+    job = _begin(plan, out, created)
+    advance(sum(entry["rows"] for entry in job.shards))
+    order = _order(job.seed, plan.rows)
+    for number, rows in _shard_rows(plan, order):
+        if number >= len(job.shards):
+            entry = _write_shard(plan, job, out, number, rows, advance)
+            job = Job(job.plan, job.dataset, job.seed, job.created, (*job.shards, entry))
+            write_whole(_job_file(out), job.to_bytes(), mode=0o600)
+    envelope = manifest.make(key, _predicate(plan, job, key.entry.fpr))
+    write_whole(out / manifest.FILE_NAME, envelope.to_bytes())
+    shutil.rmtree(out / JOB_FOLDER)
+    return envelope
+
+
+def _job_file(out: Path) -> Path:
+    return out / JOB_FOLDER / "job.json"
+
+
+def _begin(plan: Plan, out: Path, created: str) -> Job:
+    """The interrupted job of the same plan, or a new one."""
+    file = _job_file(out)
+    if file.exists():
+        job = Job.from_bytes(file.read_bytes())
+        if job.plan != plan.digest:
+            raise DataError(
+                f"{out} holds an interrupted publish with other options",
+                code="E_EXISTS",
+                hint="repeat that one, remove the folder, or name another with --out",
+            )
+        sweep_parts(out / "shards")
+        return job
+    if (out / manifest.FILE_NAME).exists():
+        raise DataError(f"{out} holds a published data set", code="E_EXISTS", hint="name another folder with --out")
+    (out / "shards").mkdir(parents=True, exist_ok=True)
+    (out / JOB_FOLDER).mkdir(mode=0o700, exist_ok=True)
+    job = Job(plan.digest, os.urandom(16).hex(), os.urandom(32), created)
+    write_whole(file, job.to_bytes(), mode=0o600)
+    return job
+
+
+def _order(seed: bytes, rows: int) -> Rows:
+    """A random order of all rows: ``(rows,)`` int64. Sorts 64-bit draws, so that a tie is out of the question."""
+    draws = np.frombuffer(Stream(seed, "rows").bytes(8 * rows), dtype="<u8")
+    return np.argsort(draws, kind="stable").astype(np.int64)
+
+
+def _shard_rows(plan: Plan, order: Rows) -> Iterator[tuple[int, Rows]]:
+    per_shard = max(1, plan.shard_bytes // plan.row_bytes)
+    for number, first in enumerate(range(0, len(order), per_shard)):
+        yield number, order[first : first + per_shard]
+
+
+def _write_shard(
+    plan: Plan, job: Job, out: Path, number: int, rows: Rows, advance: Callable[[int], None]
+) -> dict[str, Any]:
+    """Write one shard and say how the manifest lists it."""
+    path = f"shards/{number:05d}.safetensors"
+    first = sum(entry["rows"] for entry in job.shards)
+    head = ShardHead(
+        job.dataset, plan.log.fed, plan.epoch.number, plan.descriptor.digest, first_row=first, rows=len(rows)
+    )
+    digest, size = hashlib.sha256(), 0
+    with replacing(out / path) as file:
+        for piece in _pieces(plan, job, head, rows, advance):
+            file.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return {"path": path, "rows": len(rows), "bytes": size, "sha256": digest.hexdigest()}
+
+
+def _pieces(plan: Plan, job: Job, head: ShardHead, rows: Rows, advance: Callable[[int], None]) -> Iterator[bytes]:
+    """A shard's bytes in order: head, labels (the wider items come first), images."""
+    yield shard.layout(head, plan.descriptor.shape, labelled=plan.labelled).head
+    if plan.split.labels is not None:
+        yield plan.split.labels[rows // plan.views.count].astype("<i8").tobytes()
+    batch = max(1, BATCH_BYTES // (plan.row_bytes * plan.views.count))
+    for start in range(0, len(rows), batch):
+        chosen = rows[start : start + batch]
+        ids = [image_id(job.dataset, head.first_row + start + place) for place in range(len(chosen))]
+        yield plan.cipher.encrypt(_plain_rows(plan, job, chosen), ids).tobytes()
+        advance(len(chosen))
+
+
+def image_id(dataset: str, row: int) -> str:
+    """The name of a row for schemes whose key depends on the image."""
+    return f"{dataset}/{row}"
+
+
+def _plain_rows(plan: Plan, job: Job, rows: Rows) -> Images:
+    """The views that stand in these rows, before encryption."""
+    count = plan.views.count
+    numbers, wanted = rows // count, rows % count
+    images = geometry.apply_all(plan.fit, plan.split.read(numbers), plan.descriptor.shape)
+    seed, ids = expand(job.seed, "views"), [str(number) for number in numbers]
+    made = views(images, count, seed=seed, ids=ids, crop=plan.views.crop, mirror=plan.views.mirror)
+    chosen: Images = made[np.arange(len(rows)) * count + wanted]
+    return chosen
+
+
+def _predicate(plan: Plan, job: Job, holder: str) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    descriptor = plan.descriptor
+    description = f"{plan.views.words()}; fit {plan.fit.policy}; {len(plan.split)} images; labels are plain"
+    dataset = {"id": job.dataset, "name": plan.name, "version": "1", "split": plan.split_name}
+    return {
+        "v": 1,
+        "dataset": {**dataset, "description": description},
+        "holder": holder,
+        "fed": plan.log.fed,
+        "head": plan.log.head,
+        "epoch": plan.epoch.number,
+        "record": plan.epoch.record,
+        "kcv": plan.epoch.kcv,
+        "scheme": descriptor.to_json(),
+        "scheme_digest": descriptor.digest,
+        "scv": check_value(descriptor, plan.scheme_key, plan.cipher.encrypt),
+        "task": manifest.task_of(plan.classes) if plan.labelled else {"kind": "none"},
+        "tensors": dict(shard.tensors_of(descriptor.shape, labelled=plan.labelled)),
+        "rows": plan.rows,
+        "shards": list(job.shards),
+        "serial": 1,
+        "supersedes": None,
+        "created": job.created,
+        "software": {"blindsight": version("blindsight")},
+    }

@@ -1,0 +1,44 @@
+"""What most verbs of the holder need: an opened keystore, the drop-box, the log."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from blindsight.cli import passphrase
+from blindsight.holder import federation
+from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.keystore import Keystore
+from blindsight.protocol.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A holder's site at work.
+
+    Args:
+        store: the opened keystore.
+        box: the drop-box.
+        log: the membership log of the federation meant.
+    """
+
+    store: Keystore
+    box: DropBox
+    log: Log
+
+
+@contextlib.contextmanager
+def opened(options: argparse.Namespace) -> Iterator[Site]:
+    """Open the keystore and follow the log of the federation that the options mean.
+
+    Args:
+        options: parsed options of ``add_keystore`` and ``add_federation``.
+
+    Raises:
+        BlindsightError: the keystore does not open, or the federation is not complete.
+    """
+    with passphrase.opened(options) as store:
+        box = DropBox(options.dropbox)
+        yield Site(store, box, federation.follow(store, box, federation.choose(store, options.federation)))

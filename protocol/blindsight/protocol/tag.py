@@ -1,0 +1,78 @@
+"""The tag of a stream: under which key and scheme its images are encrypted. FORMAT.md section J.
+
+A model answers images under another key with confident nonsense, so tags are compared before inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from blindsight.protocol.encoding import canonical, tagged_hash
+from blindsight.protocol.errors import SchemeError
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """Key and scheme, publicly named.
+
+    Args:
+        fed: federation id, hex.
+        epoch: number of the epoch.
+        record: id of the epoch record, hex.
+        kcv: key check value, hex.
+        scheme_digest: digest of the descriptor, hex.
+        scv: scheme check value, hex.
+    """
+
+    fed: str
+    epoch: int
+    record: str
+    kcv: str
+    scheme_digest: str
+    scv: str
+
+    @classmethod
+    def of(cls, predicate: Mapping[str, Any]) -> Tag:
+        """The tag that a manifest's or bundle's predicate states."""
+        return cls(**{name: predicate[name] for name in cls.__slots__})
+
+    @property
+    def digest(self) -> str:
+        """What a stream carries: hex of 32 bytes."""
+        return tagged_hash("tag", canonical({name: getattr(self, name) for name in self.__slots__})).hex()
+
+    def demand(self, what: str, **claims: Any) -> None:
+        """Compare what a stream states of itself with this tag.
+
+        Args:
+            what: the stream's name in the error sentence.
+            claims: field → value, as many as the stream states.
+
+        Raises:
+            SchemeError: E_SCHEME, with expected and got.
+        """
+        for name, got in claims.items():
+            expected = getattr(self, name)
+            if got != expected:
+                raise SchemeError(
+                    f"{what} is of another {_WORDS[name]}: expected {_short(expected)}, got {_short(got)}; "
+                    "the model would answer it with confident nonsense",
+                    hint="encrypt it under the model's epoch and scheme, or use the model of its epoch",
+                )
+
+
+_WORDS = {
+    "fed": "federation",
+    "epoch": "epoch",
+    "record": "epoch record",
+    "kcv": "epoch key",
+    "scheme_digest": "encryption scheme, version or shape",
+    "scv": "scheme key",
+    "digest": "key or scheme",
+}
+
+
+def _short(value: Any) -> str:
+    return str(value)[:16]

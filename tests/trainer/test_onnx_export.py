@@ -1,0 +1,90 @@
+"""The exported model computes what the network computes and tells nothing else."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from blindsight.trainer.networks import build
+from blindsight.trainer.onnx_export import EXPORTER_LOG, to_onnx
+
+SHAPE = (16, 24, 3)
+
+
+def network(unit: str) -> nn.Module:
+    """A network whose normalisations are not the identity."""
+    module = build("small", unit=unit, block=4, shape=SHAPE, classes=5, upsample=2, seed=2)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for layer in module.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                for tensor in (layer.weight, layer.running_var):
+                    assert tensor is not None
+                    tensor.uniform_(0.5, 1.5, generator=generator)
+    return module
+
+
+@pytest.fixture(scope="module", params=["nibble", "byte"])
+def exported(request: pytest.FixtureRequest) -> tuple[nn.Module, bytes]:
+    module = network(request.param)
+    return module, to_onnx(module, SHAPE)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_runtime_agrees_with_torch(exported: tuple[nn.Module, bytes], batch: int) -> None:
+    module, model = exported
+    images = np.random.default_rng(4).integers(0, 256, (batch, *SHAPE), dtype=np.uint8)
+    (logits,) = onnxruntime.InferenceSession(model).run(["logits"], {"image": images})
+    with torch.inference_mode():
+        expected = module.eval()(torch.from_numpy(images)).numpy()
+    assert logits.dtype == np.float32
+    assert np.abs(logits - expected).max() < 1e-4
+
+
+def test_input_and_output_have_their_names_types_and_a_free_batch(exported: tuple[nn.Module, bytes]) -> None:
+    session = onnxruntime.InferenceSession(exported[1])
+    (image,), (logits,) = session.get_inputs(), session.get_outputs()
+    assert (image.name, image.type, image.shape) == ("image", "tensor(uint8)", ["n", *SHAPE])
+    assert (logits.name, logits.type, logits.shape) == ("logits", "tensor(float)", ["n", 5])
+
+
+def test_every_floating_tensor_keeps_its_name_and_bits(exported: tuple[nn.Module, bytes]) -> None:
+    module, model = exported
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load_from_string(model).graph.initializer}
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            assert np.array_equal(stored[name], tensor.numpy()), name
+
+
+def test_the_same_network_gives_the_same_bytes(exported: tuple[nn.Module, bytes]) -> None:
+    module, model = exported
+    assert to_onnx(module, SHAPE) == model
+
+
+def test_no_path_no_source_line_and_no_note_is_left(exported: tuple[nn.Module, bytes]) -> None:
+    for word in (b".py", b"File ", b"blindsight", b"stack_trace", str(Path.cwd()).encode()):
+        assert word not in exported[1], word
+    model = onnx.load_from_string(exported[1])
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        assert not part.metadata_props
+        assert not part.doc_string
+
+
+def test_the_network_is_left_in_its_mode_and_the_log_as_it_was() -> None:
+    module = network("byte").train()
+    to_onnx(module, SHAPE)
+    assert module.training
+    assert not logging.getLogger(EXPORTER_LOG).disabled
+
+
+def test_exporting_says_nothing(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    to_onnx(network("nibble"), SHAPE)
+    assert capsys.readouterr() == ("", "")
+    assert not [record for record in caplog.records if record.levelno >= logging.INFO]
