@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from blindsight.holder.ciphers import CIPHERS, BlockShuffleParameters, cipher_for
 from blindsight.protocol.errors import DataError, FormatError, SchemeError
 from blindsight.protocol.scheme import SCHEMES, Descriptor, check_value
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))

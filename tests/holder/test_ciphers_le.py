@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from blindsight.holder.ciphers import LeParameters
 from blindsight.protocol.errors import DataError
 from blindsight.protocol.scheme import Descriptor
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "le.json").read_text())
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from blindsight.holder.geometry import Fit, apply, apply_all, target_shape
-from blindsight.protocol.errors import DataError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from blindsight.holder.geometry import Fit, apply, apply_all, target_shape
+from blindsight.protocol.errors import DataError
 
 
 def pixels(*shape):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from blindsight.holder.geometry import Fit
 from blindsight.holder.sources import Source, Split, open_source
 from blindsight.protocol.errors import DataError

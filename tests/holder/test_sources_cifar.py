@@ -6,6 +6,7 @@ import pickletools
 
 import numpy as np
 import pytest
+
 from blindsight.holder.sources import open_source
 from blindsight.holder.sources.cifar_pickle import load_batch
 from blindsight.protocol.errors import DataError

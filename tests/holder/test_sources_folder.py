@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from blindsight.holder.geometry import Fit
 from blindsight.holder.sources import open_source
 from blindsight.protocol.errors import DataError
-from PIL import Image
 
 
 def save(path, *, shape=(8, 8, 3), value=0):
@@ -141,7 +142,7 @@ def test_dataset_yaml_names_the_folders_of_the_splits(tmp_path):
 
 def test_a_class_that_dataset_yaml_does_not_name_is_refused(pets):
     say(pets, "classes: [dog]")
-    with pytest.raises(DataError, match="holds the class cat, which dataset.yaml does not name"):
+    with pytest.raises(DataError, match=r"holds the class cat, which dataset\.yaml does not name"):
         open_source(str(pets))
 
 

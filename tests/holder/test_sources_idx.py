@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from blindsight.holder.sources import open_source
 from blindsight.protocol.errors import DataError
 

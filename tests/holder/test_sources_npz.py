@@ -4,6 +4,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from blindsight.holder.sources import npz, open_source
 from blindsight.protocol.errors import DataError
 
@@ -106,7 +107,7 @@ def test_a_file_cut_short_is_refused(saved, saver, tmp_path):
     path = saved(saver, images=pixels(20, 8, 8, 3))
     content = (tmp_path / "set.npz").read_bytes()
     (tmp_path / "set.npz").write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match="is damaged or no .npz file"):
+    with pytest.raises(DataError, match=r"is damaged or no \.npz file"):
         open_source(path)
 
 
@@ -115,7 +116,7 @@ def test_damaged_compressed_bytes_are_refused(saved, tmp_path):
     content = bytearray((tmp_path / "set.npz").read_bytes())
     content[1000] ^= 0xFF
     (tmp_path / "set.npz").write_bytes(content)
-    with pytest.raises(DataError, match="is damaged or no .npz file"):
+    with pytest.raises(DataError, match=r"is damaged or no \.npz file"):
         open_source(path)
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from blindsight.holder.sources import pictures
 from blindsight.protocol.errors import DataError
-from PIL import Image
 
 
 def noise(*shape):

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+
 from blindsight.holder.views import views
 from blindsight.protocol.errors import DataError
 

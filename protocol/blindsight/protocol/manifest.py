@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blindsight.protocol import fields, statement
+from blindsight.protocol import fields, shard, statement
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import BlindsightError, FormatError, MembershipError, SchemeError
@@ -142,9 +142,9 @@ def make(key: SigningKey, predicate: Mapping[str, Any]) -> Envelope:
     Raises:
         FormatError: E_FORMAT, the predicate is malformed.
     """
-    subjects = {shard["path"]: shard["sha256"] for shard in predicate["shards"]}
+    subjects = {entry["path"]: entry["sha256"] for entry in predicate["shards"]}
     envelope = statement.make(PREDICATE_TYPE, subjects, predicate)
-    _parse(envelope)
+    parse_unsigned(envelope)
     return envelope.signed(key)
 
 
@@ -157,7 +157,7 @@ def read(envelope: Envelope, log: Log) -> Manifest:
         SignatureError: E_SIG.
         SchemeError: E_SCHEME, the digest is not that of the descriptor.
     """
-    predicate = _parse(envelope)
+    predicate = parse_unsigned(envelope)
     holder = log.roster.member(predicate["holder"])
     if set(envelope.signatures) != {holder.fpr}:
         raise MembershipError(f"the manifest must carry the signature of {holder.label} alone", code="E_QUORUM")
@@ -167,12 +167,18 @@ def read(envelope: Envelope, log: Log) -> Manifest:
     return Manifest(envelope, holder.label, predicate)
 
 
-def _parse(envelope: Envelope) -> dict[str, Any]:
+def parse_unsigned(envelope: Envelope) -> dict[str, Any]:
+    """Check what a manifest says for form and consistency, without a log: the predicate.
+
+    Raises:
+        FormatError: E_FORMAT, E_CANON.
+        SchemeError: E_SCHEME, E_TASK: a digest is not that of what it names.
+    """
     subjects, predicate = statement.parse(envelope, _SHAPE, "manifest")
-    shards = {shard["path"]: shard["sha256"] for shard in predicate["shards"]}
+    shards = {entry["path"]: entry["sha256"] for entry in predicate["shards"]}
     if subjects != shards or len(shards) != len(predicate["shards"]):
         raise FormatError("the manifest's subjects are not its shards")
-    if sum(shard["rows"] for shard in predicate["shards"]) != predicate["rows"]:
+    if sum(entry["rows"] for entry in predicate["shards"]) != predicate["rows"]:
         raise FormatError("the rows of the manifest's shards do not add up")
     descriptor = Descriptor.from_json(predicate["scheme"])
     if descriptor.digest != predicate["scheme_digest"]:
@@ -202,10 +208,26 @@ def load(path: Path, log: Log) -> Manifest:
 
 def shard_faults(manifest: Manifest, folder: Path) -> list[BlindsightError]:
     """What is wrong with the shards beside a manifest: missing, of another size, of another content."""
+    return shard_faults_of(manifest.predicate, folder)
+
+
+def shard_faults_of(predicate: Mapping[str, Any], folder: Path) -> list[BlindsightError]:
+    """The same for a manifest that is not verified, at the holder's own site."""
     faults: list[BlindsightError] = []
-    for shard in manifest.predicate["shards"]:
+    for entry in predicate["shards"]:
         try:
-            statement.demand_file(folder, shard["path"], shard["sha256"], shard["bytes"])
+            statement.demand_file(folder, entry["path"], entry["sha256"], entry["bytes"])
+            _demand_head(folder / entry["path"], predicate, entry["rows"])
         except BlindsightError as error:
             faults.append(error)
     return faults
+
+
+def _demand_head(path: Path, predicate: Mapping[str, Any], rows: int) -> None:
+    """A shard must say of itself what its manifest says."""
+    head, layout = shard.read_head(path)
+    claims = (head.dataset, head.fed, head.epoch, head.scheme_digest, head.rows, layout.tensors["image"].shape[1:])
+    shape = tuple(predicate["scheme"]["shape"])
+    stated = (predicate["dataset"]["id"], *(predicate[n] for n in ("fed", "epoch", "scheme_digest")), rows, shape)
+    if claims != stated:
+        raise SchemeError(f"shard {path.name} is of another data set, epoch or scheme than its manifest states")

@@ -58,6 +58,17 @@ class Recipe:
     precision: Precision = "fp32"
     least_steps: int = 60
 
+    def __post_init__(self) -> None:
+        """Refuse what no training can follow.
+
+        Raises:
+            ValueError: a size below 1, a rate that is not positive, or a share outside 0 to 1.
+        """
+        if self.batch < 1 or self.least_steps < 1 or self.lr <= 0:
+            raise ValueError(f"batch, least_steps and lr must be positive, got {self}")
+        if not 0 <= self.warm_up < 1:
+            raise ValueError(f"warm_up must be at least 0 and below 1, got {self.warm_up}")
+
     def lr_at(self, progress: float) -> float:
         """Learning rate at a point of the whole training.
 

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,16 +66,15 @@ class RowFile:
             count: number of rows.
 
         Raises:
-            DataError: the pieces are shorter or longer than that.
+            DataError: the pieces are shorter or longer than that, or there is no room for them.
         """
         expected, got = count * row_bytes, 0
-        with tempfile.TemporaryFile() as file:
+        with tempfile.TemporaryFile(buffering=0) as file:
             for piece in pieces:
                 got += len(piece)
                 if got > expected:
                     break
-                file.write(piece)
-            file.flush()
+                _write(file, piece)
             descriptor = os.dup(file.fileno())
         rows = cls(descriptor, name, offset=0, row_bytes=row_bytes, count=count)
         if got != expected:
@@ -118,6 +117,17 @@ class RowFile:
             if not got:
                 raise DataError(f"{self.name} ends before row {first + len(rows) - 1}", hint="copy the file again")
             left, at = left[got:], at + got
+
+
+def _write(file: IO[bytes], piece: bytes) -> None:
+    left = memoryview(piece)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        raise DataError(
+            f"cannot unpack to {tempfile.gettempdir()}: {error.strerror}", hint="set TMPDIR to a folder with more room"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

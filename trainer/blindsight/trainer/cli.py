@@ -1,0 +1,176 @@
+"""``blindsight trainer``: check manifests, train, export."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blindsight.cli import key, passphrase
+from blindsight.cli.arguments import Verbs, add_keystore, add_log
+from blindsight.cli.output import emit, emit_facts, emit_json, say
+from blindsight.protocol.admission import Fault, verify_federation
+from blindsight.protocol.clock import now, to_text
+from blindsight.protocol.dropbox import read_log
+from blindsight.protocol.manifest import shard_faults
+
+if TYPE_CHECKING:
+    from blindsight.trainer.config import RunConfig
+
+SPINNING = "GOMP_SPINCOUNT"
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one verb of the trainer."""
+    os.environ.setdefault(SPINNING, "0")  # before torch loads: idle threads must not burn the other holder's core
+    verbs = Verbs(
+        "trainer", "check manifests, train on encrypted shards, export a bundle", "blindsight trainer key init"
+    )
+    key.add_verbs(verbs, "trainer")
+    _add_check(verbs)
+    _add_fit(verbs)
+    _add_export(verbs)
+    return verbs.main(words)
+
+
+def _add_check(verbs: Verbs) -> None:
+    parser = verbs.add(
+        "check",
+        _check,
+        "verify manifests, alone and against each other, and the shards beside them; exit 1 if there is any fault",
+        "blindsight trainer check box/*/data/*/digits-train --log box",
+    )
+    parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST", help="file, or folder that holds one")
+    add_log(parser)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from blindsight.trainer.fit import offers_in
+
+    offers = offers_in(options.manifests)
+    log = read_log(options.log, options.federation)
+    manifests, faults = verify_federation(log, offers, now())
+    places = {manifest.envelope.mid: manifest for manifest in manifests}
+    elsewhere = 0
+    for file, envelope in offers.items():
+        manifest, folder = places.get(envelope.mid), Path(file).parent
+        if manifest is not None and (folder / "shards").is_dir():
+            faults += [Fault(manifest.holder, e.code, e.message) for e in shard_faults(manifest, folder)]
+        else:
+            elsewhere += 1
+    if elsewhere:
+        say(f"the shards of {elsewhere} manifest(s) are not here; their node verifies them before training")
+    _report(len(offers), log.code, faults, as_json=options.json)
+    return 1 if faults else 0
+
+
+def _report(count: int, code: str, faults: Sequence[Fault], *, as_json: bool) -> None:
+    if as_json:
+        listed = [{"holder": f.holder, "code": f.code, "message": f.sentence} for f in faults]
+        emit_json({"manifests": count, "federation": code, "faults": listed})
+        return
+    for fault in faults:
+        emit(str(fault))
+    emit(f"{count} manifest(s) of federation {code}: {f'{len(faults)} fault(s)' if faults else 'no fault'}")
+
+
+def _add_fit(verbs: Verbs) -> None:
+    parser = verbs.add(
+        "fit",
+        _fit,
+        "train over the holders' shards; the same command resumes a run that was interrupted",
+        "blindsight trainer fit A/datasets/* B/datasets/* --log box --out run --rounds 5",
+    )
+    parser.add_argument("datasets", type=Path, nargs="+", metavar="DATASET", help="folders with manifest and shards")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
+    add_run_options(parser)
+    add_log(parser)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide how a run trains."""
+    parser.add_argument("--rounds", type=int, default=5, help="exchanges of weights (default: 5)")
+    parser.add_argument("--network", default="small", help="network behind the stem (default: small)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batch order (default: 0)")
+    parser.add_argument("--engine", choices=("inprocess", "ray"), default="inprocess", help="default: inprocess")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="holders that compute at a time")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="another key of the run configuration"
+    )
+
+
+def config_of(options: argparse.Namespace) -> RunConfig:
+    """The run configuration that the options ask for.
+
+    Raises:
+        FederationError: E_FEDERATION, naming the offending key.
+    """
+    from blindsight.trainer.config import RunConfig
+
+    values: dict[str, object] = {"rounds": options.rounds, "network": options.network, "seed": options.seed}
+    defaults = RunConfig().to_flower()
+    for pair in options.set:
+        name, _, text = pair.partition("=")
+        values[name] = _typed(text, defaults.get(name))
+    return RunConfig.from_flower(values)
+
+
+def _typed(text: str, like: object) -> object:
+    try:
+        return type(like)(text) if isinstance(like, (int, float)) else text
+    except ValueError:
+        return text
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from blindsight.trainer import weights
+    from blindsight.trainer.checkpoint import Round
+    from blindsight.trainer.fit import fit, verify
+
+    config = config_of(options)
+    verified = verify(options.log, options.federation, options.datasets)
+
+    def report(one: Round) -> None:
+        say(f"model after round {one.number} of {config.rounds}: val accuracy {one.accuracy:.4f}, loss {one.loss:.4f}")
+
+    last = fit(
+        verified, options.log, config, options.out, engine=options.engine, workers=options.workers, report=report
+    )
+    best = max(last.history, key=lambda one: one.accuracy)
+    facts = {"run": str(options.out), "rounds": last.number, "best round": best.number}
+    facts |= {"best val accuracy": f"{best.accuracy:.4f}", "weights": weights.digest(last.weights)}
+    emit_facts(facts, as_json=options.json)
+    return 0
+
+
+def _add_export(verbs: Verbs) -> None:
+    parser = verbs.add(
+        "export",
+        _export,
+        "write the best model of a run as a signed bundle",
+        "blindsight trainer export run --out bundle --log box",
+    )
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder; must not exist")
+    parser.add_argument("--name", default="model", help="the model's name (default: model)")
+    add_log(parser)
+    add_keystore(parser)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from blindsight.trainer.export import export
+    from blindsight.trainer.fit import NODES_FILE, verify
+    from blindsight.trainer.job import read_nodes
+
+    verified = verify(options.log, options.federation, read_nodes(options.run / NODES_FILE))
+    log = read_log(options.log, options.federation)
+    with passphrase.opened(options) as store:
+        envelope = export(
+            options.run, verified.manifests, log, store.key, options.out, name=options.name, created=to_text(now())
+        )
+    predicate = envelope.body()["predicate"]
+    facts = {"bundle": str(options.out), "model": predicate["model"]["name"], "id": envelope.mid}
+    emit_facts(facts | dict(predicate["metrics"]), as_json=options.json)
+    return 0

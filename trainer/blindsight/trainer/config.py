@@ -1,0 +1,109 @@
+"""The run configuration: one definition for the command, the ServerApp, every ClientApp and the Flower app's defaults.
+
+Values arrive from a command line or from a bundle that somebody submitted, so they are checked wherever they arrive,
+and the offending key is named. No value names a path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from blindsight.protocol.errors import FederationError
+from blindsight.trainer.networks import NETWORKS
+from blindsight.trainer.task import Recipe
+
+Value = bool | int | float | str
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "rounds": (1, 100_000),
+    "seed": (0, 2**31 - 1),
+    "timeout": (1, 86_400),
+    "batch": (1, 65_536),
+    "lr": (1e-8, 100),
+    "warm-up": (0, 0.99),
+    "momentum": (0, 0.9999),
+    "weight-decay": (0, 1),
+    "label-smoothing": (0, 0.9),
+    "least-steps": (0, 100_000),
+    "shift": (0, 1),
+}
+CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "network": tuple(NETWORKS),
+    "upsample": (1, 2, 4),
+    "precision": ("fp32", "bf16"),
+    "strategy": ("fedavg",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What is trained, and how.
+
+    Args:
+        rounds: exchanges of weights with every holder.
+        seed: of weights and batch order, 0 to 2^31 - 1.
+        network: a key of ``NETWORKS``.
+        upsample: feature positions per block edge behind the stem: 1, 2 or 4.
+        strategy: how updates are aggregated: ``fedavg``.
+        timeout: seconds to wait for the answers of one round.
+        recipe: how each holder trains.
+
+    Raises:
+        FederationError: E_FEDERATION, a value is of another type or out of range; the key is named.
+    """
+
+    rounds: int = 5
+    seed: int = 0
+    network: str = "small"
+    upsample: int = 2
+    strategy: str = "fedavg"
+    timeout: float = 3600.0
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        faults = [fault for key, value in self.to_flower().items() if (fault := _fault(key, value))]
+        if faults:
+            raise FederationError("run configuration: " + "; ".join(faults))
+
+    def to_flower(self) -> dict[str, Value]:
+        """The flat mapping that Flower carries: keys with dashes, plain values."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "recipe"}
+        return {name.replace("_", "-"): value for name, value in {**own, **dataclasses.asdict(self.recipe)}.items()}
+
+    @classmethod
+    def from_flower(cls, values: Mapping[str, Any]) -> RunConfig:
+        """Read the flat mapping; what it leaves out has its default.
+
+        Raises:
+            FederationError: E_FEDERATION: an unknown key, another type, or out of range.
+        """
+        defaults = cls().to_flower()
+        faults = [f"there is no key {key!r}" for key in values if key not in defaults]
+        faults += [fault for key in values if key in defaults and (fault := _type_fault(values[key], key, defaults))]
+        if faults:
+            raise FederationError("run configuration: " + "; ".join(faults), hint=f"keys are {', '.join(defaults)}")
+        named: dict[str, Any] = {key.replace("-", "_"): type(defaults[key])(value) for key, value in values.items()}
+        of_recipe = {f.name for f in dataclasses.fields(Recipe)}
+        recipe = Recipe(**{name: value for name, value in named.items() if name in of_recipe})
+        own = {name: value for name, value in named.items() if name not in of_recipe}
+        return cls(**own, recipe=recipe)
+
+
+def _type_fault(value: Any, key: str, defaults: Mapping[str, Value]) -> str:
+    expected = type(defaults[key])
+    accepted = (int, float) if expected is float else (expected,)
+    if type(value) in accepted:
+        return ""
+    return f"{key} must be {expected.__name__}, got {str(value)[:40]!r} ({type(value).__name__})"
+
+
+def _fault(key: str, value: Value) -> str:
+    if key in CHOICES and value not in CHOICES[key]:
+        return f"{key} must be one of {', '.join(map(str, CHOICES[key]))}, got {str(value)[:40]!r}"
+    if key in LIMITS:
+        least, most = LIMITS[key]
+        if not isinstance(value, (int, float)) or not least <= value <= most:
+            return f"{key} must be from {least:g} to {most:g}, got {str(value)[:40]}"
+    return ""

@@ -1,0 +1,158 @@
+"""``trainer fit``: verify, write the job, run an engine, say how it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blindsight.protocol.admission import demand_admitted, verify_federation
+from blindsight.protocol.clock import now
+from blindsight.protocol.dropbox import read_log
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.errors import FederationError, FormatError
+from blindsight.protocol.files import write_whole
+from blindsight.protocol.manifest import FILE_NAME, Manifest
+from blindsight.trainer import checkpoint
+from blindsight.trainer.checkpoint import LAST, Checkpoint
+from blindsight.trainer.config import RunConfig
+from blindsight.trainer.job import Job
+
+NODES_FILE = "nodes.json"
+ENGINES = ("inprocess", "ray")
+WATCH_SECONDS = 1.0
+Report = Callable[[checkpoint.Round], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Manifests that may be trained together, and where their data lie.
+
+    Args:
+        manifests: one per data set.
+        folders: holder's fingerprint → folders with manifest and shards, by ascending fingerprint.
+    """
+
+    manifests: tuple[Manifest, ...]
+    folders: Mapping[str, tuple[Path, ...]]
+
+
+def offers_in(paths: Sequence[Path]) -> dict[str, Envelope]:
+    """Read manifests, unverified: path → envelope.
+
+    Args:
+        paths: manifest files, or folders that hold one.
+
+    Raises:
+        FormatError: E_IO, one cannot be read; E_FORMAT.
+    """
+    offers = {}
+    for path in paths:
+        file = path / FILE_NAME if path.is_dir() else path
+        try:
+            offers[str(file)] = Envelope.from_bytes(file.read_bytes(), str(file))
+        except OSError as error:
+            raise FormatError(f"manifest {file} cannot be read: {error.strerror}", code="E_IO") from error
+    return offers
+
+
+def verify(log_folder: Path, code: str | None, paths: Sequence[Path]) -> Verified:
+    """Verify manifests against the log and each other, listing all faults.
+
+    Args:
+        log_folder: where the membership log lies.
+        code: the federation code a person was told, if any.
+        paths: folders with manifest and shards, at the nodes' sites.
+
+    Raises:
+        FederationError: E_FEDERATION, naming every fault of every holder.
+    """
+    offers = offers_in(paths)
+    manifests, faults = verify_federation(read_log(log_folder, code), offers, now())
+    demand_admitted(faults)
+    folders: dict[str, tuple[Path, ...]] = {}
+    for file, manifest in zip(offers, manifests, strict=True):
+        holder = manifest.predicate["holder"]
+        folders[holder] = (*folders.get(holder, ()), Path(file).parent.resolve())
+    return Verified(tuple(manifests), dict(sorted(folders.items())))
+
+
+def fit(
+    verified: Verified, log_folder: Path, config: RunConfig, out: Path, *, engine: str, workers: int, report: Report
+) -> Checkpoint:
+    """Train, or go on training, and return the last checkpoint.
+
+    Args:
+        verified: what ``verify`` gave.
+        log_folder: where the membership log lies.
+        config: the run configuration.
+        out: the run's folder.
+        engine: ``inprocess`` or ``ray``.
+        workers: how many holders compute at a time.
+        report: called for every measured model.
+
+    Raises:
+        FederationError: E_FEDERATION, training cannot start or go on.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    job = Job.of(log_folder, verified.manifests, config)
+    job.save(out)
+    table = [[str(folder) for folder in folders] for folders in verified.folders.values()]
+    write_whole(out / NODES_FILE, json.dumps(table, indent=1).encode() + b"\n")
+    with _watching(out, job.digest, report):
+        _run(engine, table, config, out, workers)
+    last = checkpoint.load(out / LAST, job.digest)
+    if last.number < config.rounds:
+        raise FederationError(f"the run ended after round {last.number} of {config.rounds}")
+    return last
+
+
+def _run(engine: str, table: list[list[str]], config: RunConfig, out: Path, workers: int) -> None:
+    if engine == "ray":
+        from blindsight.trainer import ray_engine
+
+        ray_engine.run(len(table), config, out, workers)
+        return
+    from blindsight.trainer import client_app, inprocess, server_app
+
+    nodes: list[dict[str, Any]] = [{"datasets": os.pathsep.join(folders)} for folders in table]
+    inprocess.run(
+        server_app.app,
+        client_app.app,
+        node_configs=nodes,
+        run_config=config.to_flower(),
+        state=out,
+        workers=workers,
+    )
+
+
+@contextlib.contextmanager
+def _watching(out: Path, job: str, report: Report) -> Iterator[None]:
+    """Report every model that the server's checkpoint lists as measured, whichever engine runs it."""
+    seen: set[int] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        if (out / LAST).exists():
+            for one in checkpoint.load(out / LAST, job).history:
+                if one.number not in seen:
+                    seen.add(one.number)
+                    report(one)
+
+    def watch() -> None:
+        while not done.wait(WATCH_SECONDS):
+            look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    look()
