@@ -7,7 +7,7 @@ two of these, the next step goes on where this one was; what it sends again is b
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from blindsight.protocol.files import write_whole
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import EPOCH, Log, read_epoch
 
+Entropy = Callable[[int], bytes]
 KINDS = {agreement.COMMIT: "commit", agreement.REVEAL: "reveal", EPOCH: "confirm"}
 
 
@@ -72,8 +73,19 @@ def propose(
     moment: datetime,
     deadline: datetime,
     not_after: datetime,
+    entropy: Entropy = os.urandom,
 ) -> Envelope:
     """Propose the next epoch and commit to it.
+
+    Args:
+        store: the member's opened keystore.
+        box: the drop-box.
+        log: the membership log.
+        schemes: what may be used in the epoch.
+        moment: the present time.
+        deadline: when members give up waiting.
+        not_after: last moment of use of the epoch.
+        entropy: gives so many random bytes.
 
     Raises:
         PolicyError: E_EXISTS, a ceremony is open already.
@@ -84,19 +96,26 @@ def propose(
         store.key,
         log,
         schemes=schemes,
-        nonce=os.urandom(32),
+        nonce=entropy(32),
         created=to_text(moment),
         deadline=to_text(deadline),
         not_after=to_text(not_after),
     )
-    session = _accept(store, log, proposal)
+    session = _accept(store, log, proposal, entropy)
     _keep(store, log, session)
     _send(store, box, log, session)
     return proposal
 
 
-def step(store: Keystore, box: DropBox, log: Log, moment: datetime) -> Progress:
+def step(store: Keystore, box: DropBox, log: Log, moment: datetime, *, entropy: Entropy = os.urandom) -> Progress:
     """Do everything that is possible now.
+
+    Args:
+        store: the member's opened keystore.
+        box: the drop-box.
+        log: the membership log.
+        moment: the present time.
+        entropy: gives so many random bytes.
 
     Raises:
         ProtocolError: the ceremony cannot go on: E_COMMITSET, E_TRANSCRIPT, E_BOX, E_COMMIT, E_EXPIRED.
@@ -109,7 +128,7 @@ def step(store: Keystore, box: DropBox, log: Log, moment: datetime) -> Progress:
         refused += bad
         if proposal is None:
             return _report(store, Progress(phase="idle", refused=tuple(refused)), log)
-        session = _accept(store, log, proposal)
+        session = _accept(store, log, proposal, entropy)
     session, bad = _take_in(session, documents + _agreed_elsewhere(log, session))
     session = _advance(store, log, session, moment)
     _keep(store, log, session)
@@ -162,8 +181,8 @@ def _demand_in_time(body: Mapping[str, Any], moment: datetime) -> None:
         raise PolicyError(f"the proposal's deadline {body['deadline']} has passed", code="E_EXPIRED")
 
 
-def _accept(store: Keystore, log: Log, proposal: Envelope) -> Session:
-    return agreement.accept(store.key, log, proposal, kem_seed=os.urandom(32), contribution=os.urandom(32))
+def _accept(store: Keystore, log: Log, proposal: Envelope, entropy: Entropy) -> Session:
+    return agreement.accept(store.key, log, proposal, kem_seed=entropy(32), contribution=entropy(32))
 
 
 def _take_in(session: Session, documents: list[tuple[str, Envelope]]) -> tuple[Session, list[Refusal]]:
@@ -267,7 +286,7 @@ def _report(store: Keystore, progress: Progress, log: Log) -> Progress:
     evidence = _write_evidence(store, [refusal.error for refusal in progress.refused])
     fields = {name: getattr(progress, name) for name in Progress.__slots__} | {"evidence": evidence}
     if progress.phase == "idle" and log.epochs:
-        fields |= {"epoch": log.latest.number, "kcv": log.latest.kcv}
+        fields |= {"phase": Phase.ACTIVE.value, "epoch": log.latest.number, "kcv": log.latest.kcv}
     return Progress(**fields)
 
 

@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsight.holder import geometry
-from blindsight.holder.ciphers import Cipher
-from blindsight.holder.sources import Split
+from blindsight.holder.plan import Plan
 from blindsight.holder.views import views
 from blindsight.protocol import manifest, shard
 from blindsight.protocol.encoding import canonical, expand, from_b64, to_b64
@@ -31,104 +29,12 @@ from blindsight.protocol.errors import DataError
 from blindsight.protocol.files import replacing, sweep_parts, write_whole
 from blindsight.protocol.identity import SigningKey
 from blindsight.protocol.keystream import Stream
-from blindsight.protocol.log import Epoch, Log
-from blindsight.protocol.scheme import Descriptor, Images, check_value
+from blindsight.protocol.scheme import Images, check_value
 from blindsight.protocol.shard import ShardHead
 
 BATCH_BYTES = 8 * 2**20
 JOB_FOLDER = ".publish"
 Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Views:
-    """How many views of each image are published, and how they differ.
-
-    Args:
-        count: views an image; 1 publishes the image alone.
-        crop: largest shift in pixels.
-        mirror: whether every second view is mirrored.
-    """
-
-    count: int = 1
-    crop: int = 4
-    mirror: bool = False
-
-    def words(self) -> str:
-        """For the manifest's description."""
-        if self.count == 1:
-            return "1 view an image (the image itself)"
-        mirrored = ", every second one mirrored" if self.mirror else ""
-        return f"{self.count} views an image: the image itself, then shifts of up to {self.crop} pixels{mirrored}"
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What is to be published; everything that decides the content of the shards.
-
-    Args:
-        split: the images and labels.
-        split_name: ``train``, ``val``, ``test``, ``calibration`` or ``inference``.
-        name: the data set's name, at most 120 characters.
-        classes: class names in label order.
-        fit: how images come to the descriptor's shape.
-        views: augmentation before encryption.
-        cipher: scheme, shape and key.
-        scheme_key: 32 bytes, for the check value.
-        epoch: the epoch whose key it is.
-        log: the membership log.
-        shard_bytes: size aimed at for one shard's images.
-    """
-
-    split: Split
-    split_name: str
-    name: str
-    classes: tuple[str, ...]
-    fit: geometry.Fit
-    views: Views
-    cipher: Cipher
-    scheme_key: bytes
-    epoch: Epoch
-    log: Log
-    shard_bytes: int = shard.TARGET_BYTES
-
-    def __repr__(self) -> str:
-        return f"Plan({self.name!r}, {self.split_name!r})"
-
-    @property
-    def descriptor(self) -> Descriptor:
-        """The scheme and shape."""
-        return self.cipher.descriptor
-
-    @property
-    def rows(self) -> int:
-        """Images to be written, views counted."""
-        return len(self.split) * self.views.count
-
-    @property
-    def row_bytes(self) -> int:
-        """Size of one image."""
-        return int(np.prod(self.descriptor.shape))
-
-    @property
-    def labelled(self) -> bool:
-        """Whether a label stands for each image."""
-        return self.split.labels is not None
-
-    @cached_property
-    def digest(self) -> str:
-        """What a resumed publish must have in common with the one that was interrupted."""
-        labels = b"" if self.split.labels is None else self.split.labels.tobytes()
-        document = {
-            "dataset": [self.name, self.split_name, len(self.split), hashlib.sha256(labels).hexdigest()],
-            "classes": list(self.classes),
-            "views": [self.views.count, self.views.crop, self.views.mirror],
-            "fit": [self.fit.policy, list(self.fit.size or []), str(self.fit.channels)],
-            "scheme": self.descriptor.to_json(),
-            "record": self.epoch.record,
-            "shard_bytes": self.shard_bytes,
-        }
-        return hashlib.sha256(canonical(document)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +71,15 @@ class Job:
         return cls(document["plan"], document["dataset"], seed, document["created"], shards)
 
 
-def publish(plan: Plan, key: SigningKey, out: Path, created: str, advance: Callable[[int], None]) -> Envelope:
+def publish(
+    plan: Plan,
+    key: SigningKey,
+    out: Path,
+    created: str,
+    advance: Callable[[int], None],
+    *,
+    entropy: Callable[[int], bytes] = os.urandom,
+) -> Envelope:
     """Write shards and manifest into a folder; go on where an interrupted publish of the same plan was.
 
     Args:
@@ -174,6 +88,7 @@ def publish(plan: Plan, key: SigningKey, out: Path, created: str, advance: Calla
         out: the folder, made if missing.
         created: the present time.
         advance: called with the number of rows just written.
+        entropy: gives so many random bytes: the data set's id and the order of its rows.
 
     Returns:
         The signed manifest.
@@ -184,7 +99,7 @@ def publish(plan: Plan, key: SigningKey, out: Path, created: str, advance: Calla
     """
     if not plan.rows:
         raise DataError(f"split {plan.split_name} of {plan.name} has no images")
-    job = _begin(plan, out, created)
+    job = _begin(plan, out, created, entropy)
     advance(sum(entry["rows"] for entry in job.shards))
     order = _order(job.seed, plan.rows)
     for number, rows in _shard_rows(plan, order):
@@ -198,11 +113,30 @@ def publish(plan: Plan, key: SigningKey, out: Path, created: str, advance: Calla
     return envelope
 
 
+def offer(folder: Path, place: Path, *, with_shards: bool) -> Path:
+    """Put a published data set's manifest where the other parties look for it.
+
+    Args:
+        folder: the published data set.
+        place: the holder's folder in the drop-box.
+        with_shards: whether the shards go there too; whoever reads them can compute the scenes.
+
+    Returns:
+        The folder in the drop-box.
+    """
+    target = place / folder.name
+    target.mkdir(parents=True, exist_ok=True)
+    if with_shards:
+        shutil.copytree(folder / "shards", target / "shards", dirs_exist_ok=True)
+    write_whole(target / manifest.FILE_NAME, (folder / manifest.FILE_NAME).read_bytes())
+    return target
+
+
 def _job_file(out: Path) -> Path:
     return out / JOB_FOLDER / "job.json"
 
 
-def _begin(plan: Plan, out: Path, created: str) -> Job:
+def _begin(plan: Plan, out: Path, created: str, entropy: Callable[[int], bytes]) -> Job:
     """The interrupted job of the same plan, or a new one."""
     file = _job_file(out)
     if file.exists():
@@ -219,7 +153,7 @@ def _begin(plan: Plan, out: Path, created: str) -> Job:
         raise DataError(f"{out} holds a published data set", code="E_EXISTS", hint="name another folder with --out")
     (out / "shards").mkdir(parents=True, exist_ok=True)
     (out / JOB_FOLDER).mkdir(mode=0o700, exist_ok=True)
-    job = Job(plan.digest, os.urandom(16).hex(), os.urandom(32), created)
+    job = Job(plan.digest, entropy(16).hex(), entropy(32), created)
     write_whole(file, job.to_bytes(), mode=0o600)
     return job
 
@@ -300,7 +234,7 @@ def _predicate(plan: Plan, job: Job, holder: str) -> dict[str, Any]:
         "kcv": plan.epoch.kcv,
         "scheme": descriptor.to_json(),
         "scheme_digest": descriptor.digest,
-        "scv": check_value(descriptor, plan.scheme_key, plan.cipher.encrypt),
+        "scv": check_value(descriptor, plan.key, plan.cipher.encrypt),
         "task": manifest.task_of(plan.classes) if plan.labelled else {"kind": "none"},
         "tensors": dict(shard.tensors_of(descriptor.shape, labelled=plan.labelled)),
         "rows": plan.rows,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,13 @@ import numpy as np
 from blindsight.cli.arguments import Verbs, add_federation, add_keystore
 from blindsight.cli.output import emit_facts, progress, say
 from blindsight.holder import federation, geometry, site
-from blindsight.holder.ciphers import cipher_for
 from blindsight.holder.decrypt import decrypt
-from blindsight.holder.publish import Plan, Views, publish
+from blindsight.holder.plan import Plan, Views, make_plan
+from blindsight.holder.publish import offer, publish
 from blindsight.holder.sources import SPLITS, Source, Split, open_source
-from blindsight.protocol import manifest
 from blindsight.protocol.clock import now, to_text
-from blindsight.protocol.errors import DataError, SchemeError
-from blindsight.protocol.files import write_whole
-from blindsight.protocol.log import Epoch
-from blindsight.protocol.scheme import SCHEMES, Descriptor, scheme_key
+from blindsight.protocol.errors import DataError
+from blindsight.protocol.scheme import SCHEMES
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -61,6 +58,13 @@ def _add_publish(verbs: Verbs) -> None:
     parser.add_argument("--epoch", type=int, metavar="N", help="number of the epoch (default: the newest)")
     parser.add_argument("--name", help="name of the data set (default: the source's)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
+    parser.add_argument(
+        "--val-share",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="take this share of the train images, evenly spread, as split val (say the same for train and for val)",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: datasets/NAME-SPLIT beside the keystore")
     parser.add_argument(
         "--with-shards",
@@ -77,61 +81,60 @@ def _publish(options: argparse.Namespace) -> int:
         folder = options.out or here.store.path.parent / "datasets" / f"{plan.name}-{plan.split_name}"
         with progress(f"publishing {plan.name}/{plan.split_name}", plan.rows) as advance:
             envelope = publish(plan, here.store.key, folder, to_text(now()), advance)
-        offer = here.box.data(here.log.fed, here.store.key.entry.fpr) / folder.name
-        _offer(folder, offer, with_shards=options.with_shards)
+        place = offer(folder, here.box.data(here.log.fed, here.store.key.entry.fpr), with_shards=options.with_shards)
     predicate = envelope.body()["predicate"]
     facts = {"dataset": str(folder), "rows": predicate["rows"], "shards": len(predicate["shards"])}
     facts |= {"scheme": predicate["scheme"]["id"], "epoch": predicate["epoch"], "scv": predicate["scv"]}
-    emit_facts(facts | {"offered": str(offer)}, as_json=options.json)
+    emit_facts(facts | {"offered": str(place)}, as_json=options.json)
     return 0
 
 
 def plan_of(options: argparse.Namespace, here: site.Site) -> Plan:
-    """What the options ask to publish.
-
-    Args:
-        options: parsed options of ``holder publish``.
-        here: the holder's site.
-
-    Raises:
-        DataError: the source, the split or the geometry does not do.
-        SchemeError: E_SCHEME, the scheme does not fit the images or is not allowed in the epoch.
-    """
+    """What the options of ``holder publish`` ask for."""
     source = open_source(options.source)
-    split = _split(source, options)
-    fit = _fit(source, options)
-    descriptor = Descriptor(
-        options.scheme, 1, geometry.target_shape(fit, split.shape, options.block), {"block": options.block}
-    )
-    epoch, secret = federation.epoch_secret(here.store, here.log, options.epoch)
-    _demand_allowed(epoch, descriptor)
-    key = scheme_key(secret, here.log.fed, epoch.number, descriptor.digest)
     mirror = source.mirror if options.mirror is None else options.mirror
-    return Plan(
-        split=split,
+    epoch, secret = federation.epoch_secret(here.store, here.log, options.epoch)
+    return make_plan(
+        _split(source, options),
         split_name=options.split,
         name=options.name or source.name,
         classes=source.classes,
-        fit=fit,
+        fit=_fit(source, options),
         views=Views(options.views, options.crop, mirror),
-        cipher=cipher_for(descriptor, key),
-        scheme_key=key,
+        scheme=(options.scheme, {"block": options.block}),
         epoch=epoch,
+        epoch_secret=secret,
         log=here.log,
     )
 
 
 def _split(source: Source, options: argparse.Namespace) -> Split:
-    if options.split not in source.splits:
+    splits = with_val(source.splits, options.val_share)
+    if options.split not in splits:
+        more = "" if "val" in splits else " (and --val-share 0.1 makes a val)"
         raise DataError(
-            f"{source.name} has no split {options.split}", hint=f"it has: {', '.join(sorted(source.splits))}"
+            f"{source.name} has no split {options.split}", hint=f"it has: {', '.join(sorted(splits))}{more}"
         )
-    if options.views < 1:
-        raise DataError(f"--views must be at least 1, got {options.views}")
-    split = source.splits[options.split]
-    if options.limit is not None:
-        split = split.part(np.arange(min(max(options.limit, 0), len(split))))
-    return split
+    split = splits[options.split]
+    return split if options.limit is None else split.part(np.arange(min(max(options.limit, 0), len(split))))
+
+
+def with_val(splits: Mapping[str, Split], share: float) -> Mapping[str, Split]:
+    """The splits with a ``val`` taken evenly from ``train``.
+
+    Args:
+        splits: a source's splits.
+        share: part of ``train`` that becomes ``val``; 0 leaves the splits as they are.
+
+    Raises:
+        DataError: the share is not from 0 to below 1.
+    """
+    if not 0 <= share < 1:
+        raise DataError(f"--val-share must be from 0 to below 1, got {share}")
+    if share == 0 or "train" not in splits:
+        return splits
+    train, val = splits["train"].divided(share)
+    return {**splits, "train": train, "val": val}
 
 
 def _fit(source: Source, options: argparse.Namespace) -> geometry.Fit:
@@ -148,23 +151,6 @@ def _size(text: str) -> tuple[int, int]:
     if not (height.isdigit() and width.isdigit()):
         raise DataError(f"--size must look like 224x224, got {text[:40]!r}")
     return int(height), int(width)
-
-
-def _demand_allowed(epoch: Epoch, descriptor: Descriptor) -> None:
-    if not epoch.allows(descriptor):
-        allowed = ", ".join(str(scheme["id"]) for scheme in epoch.schemes)
-        raise SchemeError(
-            f"scheme {descriptor.id} is not allowed in epoch {epoch.number}; allowed: {allowed}",
-            hint=f"blindsight holder epoch propose --scheme {descriptor.id}",
-        )
-
-
-def _offer(folder: Path, offer: Path, *, with_shards: bool) -> None:
-    """Put the manifest, last, where the others look for it."""
-    offer.mkdir(parents=True, exist_ok=True)
-    if with_shards:
-        shutil.copytree(folder / "shards", offer / "shards", dirs_exist_ok=True)
-    write_whole(offer / manifest.FILE_NAME, (folder / manifest.FILE_NAME).read_bytes())
 
 
 def _decrypt(options: argparse.Namespace) -> int:

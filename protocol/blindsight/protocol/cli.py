@@ -64,7 +64,7 @@ def _inspect(options: argparse.Namespace) -> int:
     status = 0
     try:
         finding = read(options.file, log)
-        report |= {**finding.facts, "verifies": "yes" if log or not finding.unchecked else "as far as checked"}
+        report |= {**finding.facts, "verifies": "as far as checked" if finding.unchecked else "yes"}
         report |= {"unchecked": finding.unchecked} if finding.unchecked else {}
     except BlindsightError as error:
         report |= {"verifies": "no", "fault": error.message, "code": error.code}
@@ -139,14 +139,14 @@ def _card(envelope: Envelope, log: Log | None) -> Finding:
     facts: dict[str, Any] = {"role": entry.role, "name": entry.name, "fingerprint": entry.code}
     if log:
         roster = (*log.roster.members, *log.roster.trainers, *log.roster.operators)
-        facts["on the roster"] = "yes" if entry in roster else "no"
+        facts["on_the_roster"] = "yes" if entry in roster else "no"
     return Finding(facts)
 
 
 def _genesis(envelope: Envelope, log: Log | None) -> Finding:
     body = read_genesis(envelope)
     members = [Entry.from_json(entry) for entry in body["members"]]
-    facts = {"name": body["name"], "federation code": people_code(envelope.id), "created": body["created"]}
+    facts = {"name": body["name"], "federation_code": people_code(envelope.id), "created": body["created"]}
     facts |= {place: [e["name"] for e in body[place]] for place in ("members", "trainers", "operators")}
     facts |= _signers(envelope, members, "the genesis")
     if log:
@@ -161,7 +161,7 @@ def _epoch(envelope: Envelope, log: Log | None) -> Finding:
         return Finding({**facts, "signatures": len(envelope.signatures)}, NEEDS_LOG)
     _demand_federation(body["fed"], log, "the epoch record")
     facts |= _signers(envelope, log.roster.members, "the epoch record")
-    return Finding({**facts, "on the log": "yes" if envelope.mid in {r.mid for r in log.records} else "no"})
+    return Finding({**facts, "on_the_log": "yes" if envelope.mid in {r.mid for r in log.records} else "no"})
 
 
 def _message(envelope: Envelope, log: Log | None) -> Finding:
@@ -183,7 +183,7 @@ def _message(envelope: Envelope, log: Log | None) -> Finding:
 def _manifest(envelope: Envelope, log: Log | None) -> Finding:
     predicate = manifest.parse_unsigned(envelope)
     dataset = predicate["dataset"]
-    facts = {"data set": dataset["name"], "split": dataset["split"], "rows": predicate["rows"]} | _key(predicate)
+    facts = {"data_set": dataset["name"], "split": dataset["split"], "rows": predicate["rows"]} | _key(predicate)
     facts |= {"shards": len(predicate["shards"]), "created": predicate["created"]}
     if log is None:
         return Finding({**facts, "holder": people_code(bytes.fromhex(predicate["holder"]))}, NEEDS_LOG)
@@ -221,8 +221,9 @@ def _bundle(folder: Path, log: Log | None) -> Finding:
 
 def _shard(path: Path, log: Log | None) -> Finding:
     head, plan = shard.read_head(path)
-    facts = {"data set": head.dataset, "epoch": head.epoch, "scheme digest": head.scheme_digest[:16]}
-    facts |= {"first row": head.first_row, "rows": head.rows, "tensors": _spelt(plan)}
+    facts = {"data_set": head.dataset, "epoch": head.epoch, "scheme_digest": head.scheme_digest[:16]}
+    facts |= {"first_row": head.first_row, "rows": head.rows}
+    facts["tensors"] = {name: f"{tensor.dtype} {list(tensor.shape)}" for name, tensor in plan.tensors.items()}
     if log:
         _demand_federation(head.fed, log, "the shard")
         log.epoch(head.epoch)
@@ -231,7 +232,7 @@ def _shard(path: Path, log: Log | None) -> Finding:
 
 def _tensors(path: Path, _: Log | None) -> Finding:
     plan = tensorfile.read_layout(path)
-    return Finding({"tensors": _spelt(plan), "bytes": plan.size}, "its content: inspect the folder of its bundle")
+    return Finding({"tensors": len(plan.tensors), "bytes": plan.size}, "its content: inspect the folder of its bundle")
 
 
 def _keystore(path: Path, _: Log | None) -> Finding:
@@ -278,11 +279,8 @@ def _demand_federation(fed: str, log: Log, what: str) -> None:
 def _key(predicate: Mapping[str, Any]) -> dict[str, Any]:
     scheme = predicate["scheme"]
     shape = "x".join(str(side) for side in scheme["shape"])
-    return {"epoch": predicate["epoch"], "scheme": f"{scheme['id']} v{scheme['v']} {scheme['params']} on {shape}"}
-
-
-def _spelt(plan: tensorfile.Layout) -> dict[str, str]:
-    return {name: f"{tensor.dtype} {list(tensor.shape)}" for name, tensor in plan.tensors.items()}
+    parameters = ", ".join(f"{name} {value}" for name, value in scheme["params"].items())
+    return {"epoch": predicate["epoch"], "scheme": f"{scheme['id']} v{scheme['v']} ({parameters}) on {shape}"}
 
 
 _FOLDERS: Sequence[tuple[str, str, Reader]] = (

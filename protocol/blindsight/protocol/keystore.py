@@ -138,7 +138,14 @@ class Keystore:
 
 
 def create(
-    path: Path, *, role: str, name: str, passphrase: bytes, created: str, cost: Argon2Cost | None = None
+    path: Path,
+    *,
+    role: str,
+    name: str,
+    passphrase: bytes,
+    created: str,
+    cost: Argon2Cost | None = None,
+    seed: bytes | None = None,
 ) -> Keystore:
     """Make a new identity and write its keystore.
 
@@ -149,13 +156,14 @@ def create(
         passphrase: bytes of any length above zero.
         created: time of creation.
         cost: Argon2id parameters, RFC 9106's by default.
+        seed: 32 bytes, the secret of the identity; fresh random bytes by default.
 
     Raises:
         KeyExistsError: E_EXISTS, something stands there already.
         KeystoreError: E_IO, it cannot be written.
         FormatError: E_FORMAT, the name is too long or not printable.
     """
-    identity = {"role": role, "name": name, "seed": to_b64(os.urandom(32)), "created": created}
+    identity = {"role": role, "name": name, "seed": to_b64(seed or os.urandom(32)), "created": created}
     fields.demand(_IDENTITY, identity, "identity")
     document = {"format": FORMAT, "v": VERSION, "id": os.urandom(16).hex(), "gen": 0}
     data_key = os.urandom(KEY_BYTES)

@@ -81,6 +81,16 @@ class Split:
         labels = None if self.labels is None else self.labels[chosen]
         return Split(chosen.size, labels, self.shape, _Part(self.reader, chosen))
 
+    def divided(self, share: float) -> tuple[Split, Split]:
+        """Take a share out, evenly spread over the order of the images: what stays, and what was taken.
+
+        Args:
+            share: from 0 to below 1.
+        """
+        numbers = np.arange(self.count)
+        taken = np.floor((numbers + 1) * share) > np.floor(numbers * share)
+        return self.part(numbers[~taken]), self.part(numbers[taken])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
 from blindsight.trainer.stems import stem_for
 
-WIDTHS = (64, 128, 256)
+WIDTHS: Final = (64, 128, 256)
+"""Channels after the stem and after each group."""
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:

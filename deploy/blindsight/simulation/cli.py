@@ -1,0 +1,142 @@
+"""``blindsight simulate``: a whole federation on one machine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blindsight.cli.output import emit, emit_json, say
+from blindsight.protocol.clock import now
+from blindsight.protocol.files import write_whole
+from blindsight.simulation.settings import Settings
+
+if TYPE_CHECKING:
+    from blindsight.simulation.outcome import Outcome
+
+SUMMARY = """Play a whole federation on this machine: holders agree on a key, encrypt and publish, a trainer trains with
+Flower on what they published, an operator predicts on encrypted test images. Every party has its own folder; they
+exchange files through a drop-box folder only. Keys follow from --seed: use it to try things, not to protect images."""
+EXAMPLE = "blindsight simulate --holders 3 --scheme le --rounds 5 --out runs/first"
+RESULT = "result.json"
+
+
+def main(words: Sequence[str]) -> int:
+    """Play a simulation and say what came out."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")  # before torch loads: idle threads must not burn the other core
+    options = _parser().parse_args(words)
+    settings = _settings(options)
+    out: Path = options.out or Path("runs") / f"simulation-{now():%Y%m%d-%H%M%S}"
+    settings.begin(out, resume=options.resume)
+    outcome = play(settings, out, options.workers)
+    if options.json:
+        emit_json(outcome.to_json())
+    else:
+        for line in outcome.table():
+            emit(line)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="blindsight simulate",
+        description=SUMMARY,
+        epilog=f"example:\n  {EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", default="digits", help="digits, a folder, .npz, CIFAR or IDX files (default: digits)")
+    parser.add_argument("--holders", type=int, default=3, metavar="N", help="default: 3")
+    parser.add_argument("--scheme", default="le", help="encryption scheme (default: le)")
+    parser.add_argument("--block", type=int, default=4, metavar="M", help="side of a block in pixels (default: 4)")
+    parser.add_argument("--views", type=int, default=1, metavar="V", help="encrypted views an image (default: 1)")
+    parser.add_argument("--partition", default="iid", metavar="P", help="iid, or dirichlet:0.3 (default: iid)")
+    parser.add_argument("--network", default="small", metavar="NAME", help="default: small")
+    parser.add_argument("--rounds", type=int, default=5, metavar="R", help="default: 5")
+    parser.add_argument("--engine", choices=("inprocess", "ray"), default="inprocess", help="default: inprocess")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N training images in all")
+    parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (default: 0)")
+    parser.add_argument("--control", choices=("plain",), default="", help="also play it without encryption, to compare")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="holders that compute at a time")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the run configuration"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/simulation-DATE")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted simulation in --out")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    names = [field.name for field in dataclasses.fields(Settings) if field.name != "options"]
+    return Settings(**{name: getattr(options, name) for name in names}, options=tuple(options.set))
+
+
+def play(settings: Settings, out: Path, workers: int) -> Outcome:
+    """Play all stages; those that are done already are passed over.
+
+    Args:
+        settings: what to play.
+        out: the simulation's folder.
+        workers: holders that compute at a time.
+    """
+    from blindsight.simulation import agreeing, dealing, operating, outcome, training
+    from blindsight.simulation.partition import parse
+    from blindsight.trainer.cli import config_of
+
+    parse(settings.partition)
+    config = config_of(
+        argparse.Namespace(
+            rounds=settings.rounds, network=settings.network, seed=settings.seed, set=list(settings.options)
+        )
+    )
+    seconds: dict[str, float] = {}
+    with _stage("deal", f"dealing {settings.data} to {settings.holders} holders", seconds):
+        dealt = dealing.deal(settings, out)
+    with _stage("agree", "identities, genesis and epoch ceremony over the drop-box", seconds):
+        log = agreeing.agree(settings, out)
+    with _stage("publish", f"every holder encrypts with {settings.scheme} and publishes", seconds):
+        training.publish_all(settings, out, log)
+    with _stage("check", "the trainer verifies all manifests", seconds):
+        verified = training.check(settings, out, log)
+    with _stage("train", f"{settings.rounds} rounds on the {settings.engine} engine", seconds):
+        last = training.train(settings, out, config, verified, workers)
+    with _stage("export", "the trainer exports and signs the best model", seconds):
+        trained = training.export_model(out, verified, log, last)
+    with _stage("predict", "the operator predicts on encrypted test images; the holders measure the controls", seconds):
+        measured = operating.operate(settings, out, log, trained.bundle)
+    control = _play_control(settings, out, workers, seconds)
+    result = outcome.Outcome(settings, out, dealt, log, verified, trained, measured, control, seconds)
+    with _stage("report", "writing the report", seconds):
+        outcome.write_report(result)
+        _write_result(result, out)
+    return result
+
+
+def _play_control(settings: Settings, out: Path, workers: int, seconds: dict[str, float]) -> float | None:
+    """Test accuracy of the same federation without encryption, if it was asked for."""
+    if settings.control != "plain":
+        return None
+    plain = dataclasses.replace(settings, scheme="plain", control="")
+    folder = out / "control-plain"
+    plain.begin(folder, resume=folder.exists())
+    with _stage("control", "the same federation without encryption", seconds):
+        return play(plain, folder, workers).measured.encrypted.accuracy
+
+
+def _write_result(result: Outcome, out: Path) -> None:
+    import json
+
+    write_whole(out / RESULT, json.dumps(result.to_json(), indent=1).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def _stage(name: str, sentence: str, seconds: dict[str, float]) -> Iterator[None]:
+    say(sentence)
+    start = time.monotonic()
+    yield
+    seconds[name] = time.monotonic() - start

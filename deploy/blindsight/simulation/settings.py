@@ -1,0 +1,92 @@
+"""What a simulation is asked to play; stored beside its results so that it can be resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from blindsight.protocol.errors import DataError
+from blindsight.protocol.files import write_whole
+
+FILE_NAME = "simulation.json"
+MAX_HOLDERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole federation in a few words.
+
+    Args:
+        data: source of images as ``holder publish`` takes it.
+        holders: number of holders.
+        scheme: name of the encryption scheme.
+        block: side of a block in pixels.
+        views: encrypted views of each training image.
+        partition: ``iid`` or ``dirichlet:ALPHA``.
+        network: name of the network.
+        rounds: exchanges of weights.
+        engine: ``inprocess`` or ``ray``.
+        limit: at most so many training images in all; None for no limit.
+        seed: everything random follows from it, keys too.
+        control: ``plain`` to play the same federation without encryption, or empty.
+        options: further keys of the run configuration, ``KEY=VALUE``.
+
+    Raises:
+        DataError: a number that nobody can play.
+    """
+
+    data: str = "digits"
+    holders: int = 3
+    scheme: str = "le"
+    block: int = 4
+    views: int = 1
+    partition: str = "iid"
+    network: str = "small"
+    rounds: int = 5
+    engine: str = "inprocess"
+    limit: int | None = None
+    seed: int = 0
+    control: str = ""
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.holders <= MAX_HOLDERS:
+            raise DataError(f"--holders must be from 1 to {MAX_HOLDERS}, got {self.holders}")
+        if self.limit is not None and self.limit < 1:
+            raise DataError(f"--limit must be at least 1, got {self.limit}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The holders' names, which are also their folders."""
+        return tuple(f"holder-{number}" for number in range(1, self.holders + 1))
+
+    def begin(self, out: Path, *, resume: bool) -> None:
+        """Claim a folder, or go on in one.
+
+        Args:
+            out: the simulation's folder.
+            resume: whether it may hold a simulation already.
+
+        Raises:
+            DataError: E_EXISTS, the folder is not empty, or holds a simulation with other settings.
+        """
+        stored = out / FILE_NAME
+        if resume and stored.exists():
+            self._demand_same(stored)
+        elif out.exists() and any(out.iterdir()):
+            hint = "add --resume to go on, or name another --out" if stored.exists() else "name another --out"
+            raise DataError(f"{out} is not empty", code="E_EXISTS", hint=hint)
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(stored, json.dumps(dataclasses.asdict(self), indent=1).encode() + b"\n")
+
+    def _demand_same(self, stored: Path) -> None:
+        document = json.loads(stored.read_bytes())
+        mine = json.loads(json.dumps(dataclasses.asdict(self)))
+        if different := [name for name in mine if document.get(name) != mine[name]]:
+            raise DataError(
+                f"{stored.parent} holds a simulation with other settings: {', '.join(different)}",
+                code="E_EXISTS",
+                hint="repeat the same options with --resume, or name another --out",
+            )

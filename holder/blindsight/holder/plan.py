@@ -1,0 +1,163 @@
+"""What is to be published: images, views, scheme and key, checked to go together before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from blindsight.holder import geometry
+from blindsight.holder.ciphers import Cipher, cipher_for
+from blindsight.holder.sources import Split
+from blindsight.protocol import shard
+from blindsight.protocol.encoding import canonical
+from blindsight.protocol.errors import DataError, SchemeError
+from blindsight.protocol.log import Epoch, Log
+from blindsight.protocol.scheme import Descriptor, scheme_key
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """How many views of each image are published, and how they differ.
+
+    Args:
+        count: views an image; 1 publishes the image alone.
+        crop: largest shift in pixels.
+        mirror: whether every second view is mirrored.
+
+    Raises:
+        DataError: no view, or a negative shift.
+    """
+
+    count: int = 1
+    crop: int = 4
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.crop < 0:
+            raise DataError(f"there must be at least 1 view and no negative shift, got {self.count} and {self.crop}")
+
+    def words(self) -> str:
+        """For the manifest's description."""
+        if self.count == 1:
+            return "1 view an image (the image itself)"
+        mirrored = ", every second one mirrored" if self.mirror else ""
+        return f"{self.count} views an image: the image itself, then shifts of up to {self.crop} pixels{mirrored}"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is to be published; everything that decides the content of the shards.
+
+    Args:
+        split: the images and labels.
+        split_name: ``train``, ``val``, ``test``, ``calibration`` or ``inference``.
+        name: the data set's name, at most 120 characters.
+        classes: class names in label order.
+        fit: how images come to the descriptor's shape.
+        views: augmentation before encryption.
+        cipher: scheme, shape and key.
+        key: the scheme key, 32 bytes, for the check value.
+        epoch: the epoch whose key it is.
+        log: the membership log.
+        shard_bytes: size aimed at for one shard's images.
+    """
+
+    split: Split
+    split_name: str
+    name: str
+    classes: tuple[str, ...]
+    fit: geometry.Fit
+    views: Views
+    cipher: Cipher
+    key: bytes
+    epoch: Epoch
+    log: Log
+    shard_bytes: int = shard.TARGET_BYTES
+
+    def __repr__(self) -> str:
+        return f"Plan({self.name!r}, {self.split_name!r})"
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The scheme and shape."""
+        return self.cipher.descriptor
+
+    @property
+    def rows(self) -> int:
+        """Images to be written, views counted."""
+        return len(self.split) * self.views.count
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one image."""
+        return int(np.prod(self.descriptor.shape))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a label stands for each image."""
+        return self.split.labels is not None
+
+    @cached_property
+    def digest(self) -> str:
+        """What a resumed publish must have in common with the one that was interrupted."""
+        labels = b"" if self.split.labels is None else self.split.labels.tobytes()
+        document = {
+            "dataset": [self.name, self.split_name, len(self.split), hashlib.sha256(labels).hexdigest()],
+            "classes": list(self.classes),
+            "views": [self.views.count, self.views.crop, self.views.mirror],
+            "fit": [self.fit.policy, list(self.fit.size or []), str(self.fit.channels)],
+            "scheme": self.descriptor.to_json(),
+            "record": self.epoch.record,
+            "shard_bytes": self.shard_bytes,
+        }
+        return hashlib.sha256(canonical(document)).hexdigest()
+
+
+def make_plan(
+    split: Split,
+    *,
+    split_name: str,
+    name: str,
+    classes: tuple[str, ...],
+    fit: geometry.Fit,
+    views: Views,
+    scheme: tuple[str, Mapping[str, Any]],
+    epoch: Epoch,
+    epoch_secret: bytes,
+    log: Log,
+) -> Plan:
+    """Derive shape, descriptor and key, and check that all of it goes together.
+
+    Args:
+        split: images and labels.
+        split_name: ``train``, ``val``, ``test``, ``calibration`` or ``inference``.
+        name: the data set's name.
+        classes: class names in label order.
+        fit: how images come to one shape.
+        views: augmentation before encryption.
+        scheme: name and public parameters.
+        epoch: an agreed epoch.
+        epoch_secret: its secret, 32 bytes.
+        log: the membership log.
+
+    Raises:
+        DataError: the images do not come to whole blocks, or views are asked for that cannot be.
+        SchemeError: E_SCHEME, the scheme does not fit the images or is not allowed in the epoch.
+    """
+    identifier, parameters = scheme
+    shape = geometry.target_shape(fit, split.shape, int(parameters["block"]))
+    descriptor = Descriptor(identifier, 1, shape, parameters)
+    if not epoch.allows(descriptor):
+        allowed = ", ".join(str(one["id"]) for one in epoch.schemes)
+        raise SchemeError(
+            f"scheme {identifier} is not allowed in epoch {epoch.number}; allowed: {allowed}",
+            hint=f"blindsight holder epoch propose --scheme {identifier}",
+        )
+    key = scheme_key(epoch_secret, log.fed, epoch.number, descriptor.digest)
+    cipher = cipher_for(descriptor, key)
+    return Plan(split, split_name, name, classes, fit, views, cipher, key, epoch, log)
