@@ -67,7 +67,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def inspect(capsys, made, monkeypatch):
-    monkeypatch.setattr("blindsight.protocol.cli.now", lambda: worlds.NOW)
+    monkeypatch.setattr("blindsight.cli.inspect.now", lambda: worlds.NOW)
 
     def run(path, *words, log=False):
         where = ["--log", str(made["box"])] if log else []

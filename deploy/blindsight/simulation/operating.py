@@ -87,7 +87,7 @@ def operate(settings: Settings, out: Path, log: Log, model: Path) -> Measured:
     with progress("the operator predicts", len(folders) + len(settings.names)) as advance:
         for folder in folders:
             score = _predict(own, folder, out, OPERATOR, f"predictions-{folder.parent.name}")[-1]["summary"]
-            encrypted = encrypted.plus(score["n"], score["correct"])
+            encrypted = encrypted.plus(score["n"], score["hits"])
             advance(1)
         for name in settings.names:
             asked, other, plain = _controls(settings, out, name, model, loaded.descriptor, loaded.tag.digest)

@@ -18,7 +18,7 @@ ROLES: Mapping[str, tuple[str, str]] = {
     "holder": ("blindsight.holder.cli", "keys, federation, epoch, publishing: for those who own images"),
     "trainer": ("blindsight.trainer.cli", "check manifests, train on encrypted shards, export a model bundle"),
     "operator": ("blindsight.operator.cli", "check a model bundle, predict on encrypted images"),
-    "protocol": ("blindsight.protocol.cli", "say what a file is and whether it verifies"),
+    "protocol": ("blindsight.cli.inspect", "say what a file is and whether it verifies"),
 }
 EXTRAS: Mapping[str, str] = {
     "torch": "trainer",
