@@ -215,7 +215,7 @@ def test_classes_and_split_are_read(tmp_path):
 
 @pytest.fixture
 def published(tmp_path):
-    return WORLD.publish(tmp_path / "anna", ANNA, dataset=PREDICATE["dataset"] | {"id": "00" * 16})
+    return WORLD.publish(tmp_path / "anna", ANNA)
 
 
 def faults(path):
@@ -269,5 +269,5 @@ def test_a_damaged_shard_is_named(published, damage, code):
 
 
 def test_a_shard_of_another_data_set_than_stated_is_named(tmp_path):
-    path = WORLD.publish(tmp_path / "anna", ANNA)
+    path = WORLD.publish(tmp_path / "anna", ANNA, dataset=PREDICATE["dataset"] | {"id": "00" * 16})
     assert faults(path) == ["E_SCHEME"]

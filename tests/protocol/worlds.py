@@ -188,8 +188,8 @@ class World:
         return manifest.make(key, self.predicate(key, descriptor, epoch, **changes))
 
     def publish(self, folder: Path, key: SigningKey, *, rows: int = 8, **changes: Any) -> Path:
-        """A real shard and a manifest about it: the manifest's path."""
-        head = shard.ShardHead("00" * 16, self.log.fed, 1, LE.digest, 0, rows)
+        """A real shard and a manifest about it, with whatever changes: the manifest's path."""
+        head = shard.ShardHead(self.predicate(key)["dataset"]["id"], self.log.fed, 1, LE.digest, 0, rows)
         images = np.arange(rows * 192, dtype=np.uint8).reshape(rows, *LE.shape)
         data = tensorfile.to_bytes({"image": images, "label": np.arange(rows, dtype=np.int64) % 3}, head.to_json())
         (folder / "shards").mkdir(parents=True)

@@ -44,6 +44,8 @@ class Traits:
         scope: ``common`` (one key for all images), ``image`` (one for each) or ``none``.
         invertible: whether the key's owner can get the image back.
         lossless_stem: whether a first layer that is linear on the units absorbs the key.
+        aligned: whether blocks stay in their places and are all treated alike, so that an image moved by whole blocks
+            encrypts to the encrypted image moved by whole blocks.
         params: the shape of its parameters.
         title: the scheme in a few words.
         source: paper and section.
@@ -53,16 +55,18 @@ class Traits:
     scope: str
     invertible: bool
     lossless_stem: bool
+    aligned: bool
     params: Mapping[str, fields.Check]
     title: str
     source: str
 
 
 SCHEMES: Mapping[tuple[str, int], Traits] = {
-    ("plain", 1): Traits("byte", "none", True, True, _BLOCK, "no encryption: the control", "none"),
+    ("plain", 1): Traits("byte", "none", True, True, True, _BLOCK, "no encryption: the control", "none"),
     ("block-shuffle", 1): Traits(
         "byte",
         "common",
+        True,
         True,
         True,
         _BLOCK,
@@ -72,6 +76,7 @@ SCHEMES: Mapping[tuple[str, int], Traits] = {
     ("le", 1): Traits(
         "nibble",
         "common",
+        True,
         True,
         True,
         _BLOCK,

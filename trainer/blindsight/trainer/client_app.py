@@ -18,7 +18,8 @@ from blindsight.trainer import task, weights
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.model import model_for
 from blindsight.trainer.node import NodeData, folders_of, load
-from blindsight.trainer.shards import in_order, shuffled
+from blindsight.trainer.precision import resolve
+from blindsight.trainer.shards import Change, in_order, shuffled
 
 app = ClientApp()
 EVALUATION_BATCH = 512
@@ -64,7 +65,7 @@ def _measured(network: nn.Module, data: NodeData, config: RunConfig) -> Metrics:
     if data.val is None:
         return {"num-examples": len(data.train), "val-rows": 0, "val-correct": 0, "val-loss": 0.0}
     batches = in_order(data.val, EVALUATION_BATCH)
-    loss, correct, seen = task.evaluate(network, batches, precision=config.recipe.precision)
+    loss, correct, seen = task.evaluate(network, batches, precision=resolve(config.precision))
     return {"num-examples": len(data.train), "val-rows": seen, "val-correct": correct, "val-loss": loss}
 
 
@@ -72,7 +73,7 @@ def _trained(
     network: nn.Module, data: NodeData, config: RunConfig, rates: tuple[float, float], rng: np.random.Generator
 ) -> Metrics:
     recipe = config.recipe
-    batches = shuffled(data.train, recipe.batch, recipe.local_epochs(len(data.train)), rng)
+    batches = shuffled(data.train, recipe.batch, recipe.local_epochs(len(data.train)), rng, _shift(data, recipe, rng))
     loss = task.train_epoch(
         network,
         batches,
@@ -81,9 +82,16 @@ def _trained(
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         label_smoothing=recipe.label_smoothing,
-        precision=recipe.precision,
+        precision=resolve(config.precision),
     )
     return {"train-loss": loss, "num-examples": len(data.train)}
+
+
+def _shift(data: NodeData, recipe: task.Recipe, rng: np.random.Generator) -> Change | None:
+    """The one augmentation that needs no key, where the scheme allows it."""
+    if not recipe.shift or not data.descriptor.traits.aligned:
+        return None
+    return lambda images: task.shift_blocks(images, data.descriptor.block, recipe.shift, rng)
 
 
 def _rng(seed: int, holder: str, number: int) -> np.random.Generator:

@@ -32,7 +32,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     "network": tuple(NETWORKS),
     "upsample": (1, 2, 4),
-    "precision": ("fp32", "bf16"),
+    "precision": ("auto", "fp32", "bf16"),
     "strategy": ("fedavg",),
 }
 
@@ -48,6 +48,7 @@ class RunConfig:
         upsample: feature positions per block edge behind the stem: 1, 2 or 4.
         strategy: how updates are aggregated: ``fedavg``.
         timeout: seconds to wait for the answers of one round.
+        precision: of the forward pass: ``auto``, ``fp32`` or ``bf16``.
         recipe: how each holder trains.
 
     Raises:
@@ -60,6 +61,7 @@ class RunConfig:
     upsample: int = 2
     strategy: str = "fedavg"
     timeout: float = 3600.0
+    precision: str = "auto"
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:

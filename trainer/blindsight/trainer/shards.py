@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from blindsight.protocol.errors import FormatError
 
 Batch = tuple[Tensor, Tensor]
 Indices = NDArray[np.int64]
+Change = Callable[[Tensor], Tensor]
 
 
 class EncryptedShards(Dataset[Batch]):
@@ -63,10 +64,12 @@ class Batches:
         rows: the data set.
         order: ``(k,)`` row numbers.
         size: rows a batch; the last may be smaller.
+        change: what is done to the images of each batch.
     """
 
-    def __init__(self, rows: EncryptedShards, order: Indices, size: int) -> None:
+    def __init__(self, rows: EncryptedShards, order: Indices, size: int, change: Change | None = None) -> None:
         self._rows = rows
+        self._change = change
         self._parts = [order[start : start + size] for start in range(0, len(order), size)]
 
     def __len__(self) -> int:
@@ -76,10 +79,13 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         """Yield images and labels."""
         for part in self._parts:
-            yield self._rows.__getitems__(part)
+            images, labels = self._rows.__getitems__(part)
+            yield (images if self._change is None else self._change(images)), labels
 
 
-def shuffled(rows: EncryptedShards, size: int, epochs: int, rng: np.random.Generator) -> Batches:
+def shuffled(
+    rows: EncryptedShards, size: int, epochs: int, rng: np.random.Generator, change: Change | None = None
+) -> Batches:
     """Every row once an epoch, in a fresh order each time; a last batch of one row is left out (it has no variance).
 
     Args:
@@ -87,10 +93,11 @@ def shuffled(rows: EncryptedShards, size: int, epochs: int, rng: np.random.Gener
         size: rows a batch.
         epochs: how many times.
         rng: decides the order.
+        change: what is done to the images of each batch, such as a shift by whole blocks.
     """
     orders = [rng.permutation(len(rows)) for _ in range(epochs)]
     order = np.concatenate(orders).astype(np.int64)
-    return Batches(rows, order[: len(order) - (len(order) % size == 1)], size)
+    return Batches(rows, order[: len(order) - (len(order) % size == 1)], size, change)
 
 
 def in_order(rows: EncryptedShards, size: int) -> Batches:

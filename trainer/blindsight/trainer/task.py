@@ -38,8 +38,9 @@ class Batches(Protocol):
 class Recipe:
     """How a federation trains, in one place.
 
-    A pass of a holder over its images takes one view of each, drawn anew; a round is ``local_epochs`` passes with one
-    momentum; the server averages. The measurements behind the defaults stand in ``networks/small.py``.
+    A round is ``local_epochs`` passes of each holder over its rows with one momentum; then the server averages. The
+    measurements behind the defaults stand in ``networks/small.py``. Ranges are checked where values arrive, in
+    ``RunConfig``.
 
     Args:
         batch: images per step.
@@ -48,7 +49,6 @@ class Recipe:
         momentum: of Nesterov's method, fresh in each round.
         weight_decay: on convolutions and the head; not on normalisations and biases.
         label_smoothing: probability spread over all classes.
-        shift: chance of an image to be moved by a block (``shift_blocks``); 0 where a scheme moves or keys blocks.
         precision: of the forward pass; ``bf16`` pays only on processors that have it.
         least_steps: a holder with few images repeats them until it has made so many steps in a round.
     """
@@ -60,19 +60,7 @@ class Recipe:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     shift: float = 0.5
-    precision: Precision = "fp32"
     least_steps: int = 30
-
-    def __post_init__(self) -> None:
-        """Refuse what no training can follow.
-
-        Raises:
-            ValueError: a size below 1, a rate that is not positive, or a share outside 0 to 1.
-        """
-        if self.batch < 1 or self.least_steps < 1 or self.lr <= 0:
-            raise ValueError(f"batch, least_steps and lr must be positive, got {self}")
-        if not (0 <= self.warm_up < 1 and 0 <= self.shift <= 1):
-            raise ValueError(f"warm_up must lie in [0, 1) and shift in [0, 1], got {self}")
 
     def lr_at(self, progress: float) -> float:
         """Learning rate at a point of the whole training.
@@ -91,12 +79,12 @@ class Recipe:
         """Passes over its own rows that a holder makes in a round.
 
         Args:
-            rows: images of the holder, at least 1, views not counted.
+            rows: rows of the holder; each view is a row.
 
         Returns:
             At least 1; more when one pass is fewer than ``least_steps`` steps.
         """
-        return max(1, math.ceil(self.least_steps / math.ceil(rows / self.batch)))
+        return max(1, math.ceil(self.least_steps / max(1, math.ceil(rows / self.batch))))
 
 
 def shift_blocks(images: Tensor, block: int, share: float, rng: np.random.Generator) -> Tensor:

@@ -1,0 +1,237 @@
+"""A member's side of the federation, over real keystores and a real drop-box."""
+
+import pytest
+
+from blindsight.holder import federation
+from blindsight.protocol import keystore
+from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.encoding import people_code
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.errors import ConflictError, MembershipError, PolicyError, ProtocolError
+from blindsight.protocol.log import GENESIS, Log
+from tests.protocol import worlds
+
+NONCE = bytes(32)
+
+
+@pytest.fixture
+def box(tmp_path):
+    return DropBox(tmp_path / "box")
+
+
+@pytest.fixture
+def stores(tmp_path, box):
+    """Three keystores that have offered their cards."""
+    stores = [worlds.keystore_of(tmp_path, name) for name in ("anna", "bert", "cleo")]
+    for store in stores:
+        box.put_card(store.key, worlds.CREATED)
+    return stores
+
+
+def created(store, box, *, name="ward", cards=None):
+    cards = box.cards() if cards is None else cards
+    return federation.create(
+        store, box, name=name, cards=cards, policy="all", nonce=NONCE, created=worlds.CREATED
+    )
+
+
+def founded(stores, box, **options):
+    genesis = created(stores[0], box, **options)
+    for store in stores[1:]:
+        federation.sign(store, box, None)
+    return genesis.mid
+
+
+def again(store):
+    """The keystore as the next command finds it."""
+    return keystore.opened(store.path, worlds.PASSPHRASE)
+
+
+def test_a_genesis_that_all_sign_is_a_federation_for_all(stores, box):
+    fed = founded(stores, box)
+    logs = {federation.follow(store, box, fed).code for store in stores}
+    assert len(logs) == 1
+
+
+def test_until_all_have_signed_those_missing_are_named(stores, box):
+    fed = created(stores[0], box).mid
+    with pytest.raises(MembershipError, match="bert.*cleo|cleo.*bert") as caught:
+        federation.follow(stores[0], box, fed)
+    assert caught.value.code == "E_QUORUM"
+
+
+def test_the_founder_is_a_member_even_without_a_card(stores, box):
+    genesis = created(stores[0], box, cards=[stores[1].key.entry])
+    assert len(genesis.body()["members"]) == 2
+
+
+def test_trainers_are_listed_apart_from_members(tmp_path, stores, box):
+    lab = worlds.keystore_of(tmp_path, "lab", "trainer")
+    box.put_card(lab.key, worlds.CREATED)
+    body = created(stores[0], box).body()
+    assert ([e["name"] for e in body["trainers"]], len(body["members"])) == (["lab"], 3)
+
+
+def test_a_trainer_founds_no_federation(tmp_path, stores, box):
+    lab = worlds.keystore_of(tmp_path, "lab", "trainer")
+    with pytest.raises(ProtocolError):
+        created(lab, box)
+
+
+def test_signing_again_changes_nothing(stores, box):
+    fed = founded(stores, box)
+    before = {path: path.read_bytes() for path in box.root.rglob("*.json")}
+    for store in stores:
+        federation.sign(store, box, None)
+        federation.follow(store, box, fed)
+    assert {path: path.read_bytes() for path in box.root.rglob("*.json")} == before
+
+
+def test_a_signer_killed_before_its_signature_left_signs_again(stores, box):
+    created(stores[0], box)
+    federation.sign(stores[1], box, None)
+    for path in box.root.rglob(f"*-{stores[1].key.entry.fpr[:12]}.json"):
+        path.unlink()
+    with again(stores[1]) as store:
+        federation.sign(store, box, None)
+    federation.sign(stores[2], box, None)
+    assert len(box.log().roster.members) == 3
+
+
+def test_without_a_genesis_that_names_me_there_is_nothing_to_sign(tmp_path, stores, box):
+    created(stores[0], box)
+    stranger = worlds.keystore_of(tmp_path, "mallory")
+    with pytest.raises(MembershipError, match="no genesis in the drop-box names this identity"):
+        federation.sign(stranger, box, None)
+
+
+def test_of_two_genesis_records_the_code_chooses_which_to_sign(stores, box):
+    one, other = (created(stores[0], box, name=name) for name in ("ward", "clinic"))
+    with pytest.raises(MembershipError, match="several federations"):
+        federation.sign(stores[1], box, None)
+    assert federation.sign(stores[1], box, people_code(other.id)[:9].lower()).mid == other.mid
+    assert one.mid not in stores[1].data["feds"]
+
+
+def test_a_member_signs_in_its_own_name_only(stores, box):
+    created(stores[0], box)
+    signed = federation.sign(stores[1], box, None)
+    assert set(signed.signatures) == {stores[1].key.entry.fpr}
+
+
+JUNK = {
+    "an empty object": Envelope(GENESIS, b"{}", {}),
+    "no JSON": Envelope(GENESIS, b"junk", {}),
+    "of another type": Envelope.of("letter", {}),
+}
+
+
+@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK.keys())
+def test_junk_among_the_records_stops_nobody_from_signing(stores, box, junk):
+    created(stores[0], box)
+    folder = next(box.root.glob("*/records"))
+    (folder / "0-junk.json").write_bytes(junk.to_bytes())
+    assert federation.sign(stores[1], box, None).type == GENESIS
+
+
+def test_a_forged_signature_in_my_name_does_not_hide_mine(stores, box):
+    fed = founded(stores, box)
+    genesis = box.log(fed).records[0]
+    forged = Envelope(genesis.type, genesis.payload, dict.fromkeys(genesis.signatures, bytes(64)))
+    (box.federation(fed) / "records" / "0-aaa.json").write_bytes(forged.to_bytes())
+    assert federation.follow(stores[0], box, fed).fed == fed
+
+
+def test_the_log_is_remembered_without_the_box(tmp_path, stores, box):
+    fed = founded(stores, box)
+    federation.follow(stores[0], box, fed)
+    with again(stores[0]) as store:
+        assert federation.follow(store, DropBox(tmp_path / "empty"), fed).fed == fed
+
+
+def test_a_head_once_known_must_stay_on_the_chain(stores, box):
+    fed = founded(stores, box)
+    log = federation.follow(stores[0], box, fed)
+    keys = [store.key for store in stores]
+    known = worlds.record(log, keys, seq=1, epoch=1)
+    rival = worlds.record(log, keys, seq=2, epoch=1, kcv="44" * 32)
+    box.put_record(known, fed, 1, keys[0].entry.fpr)
+    federation.follow(stores[0], box, fed)
+    box.put_record(rival, fed, 2, keys[0].entry.fpr)
+    with pytest.raises(ConflictError) as caught:
+        federation.follow(stores[0], box, fed)
+    assert caught.value.code == "E_ROLLBACK"
+    assert caught.value.evidence == (known.to_bytes(), rival.to_bytes())
+
+
+def test_records_withheld_from_the_box_do_not_shorten_my_log(stores, box):
+    fed = founded(stores, box)
+    log = federation.follow(stores[0], box, fed)
+    path = box.put_record(worlds.record(log, [s.key for s in stores], seq=1, epoch=1), fed, 1, "aa" * 32)
+    federation.follow(stores[0], box, fed)
+    path.unlink()
+    with again(stores[0]) as store:
+        assert federation.follow(store, box, fed).seq == 1
+
+
+def test_a_fork_is_shown_with_both_records(stores, box):
+    fed = founded(stores, box)
+    log = federation.follow(stores[0], box, fed)
+    keys = [store.key for store in stores]
+    for place, kcv in enumerate(("33" * 32, "44" * 32)):
+        box.put_record(worlds.record(log, keys, seq=1, epoch=1, kcv=kcv), fed, 1, f"{place}" * 64)
+    with pytest.raises(ConflictError) as caught:
+        federation.follow(stores[0], box, fed)
+    assert caught.value.code == "E_FORK"
+    assert len(caught.value.evidence) == 2
+
+
+def test_the_only_federation_needs_no_code(stores, box):
+    fed = founded(stores, box)
+    assert federation.choose(stores[0], None) == fed
+
+
+def test_of_several_federations_the_start_of_a_code_chooses(stores, box):
+    feds = [created(stores[0], box, name=name) for name in ("ward", "clinic")]
+    with pytest.raises(MembershipError, match="several federations"):
+        federation.choose(stores[0], None)
+    for genesis in feds:
+        assert federation.choose(stores[0], people_code(genesis.id)[:4].lower()) == genesis.mid
+
+
+def test_no_federation_is_named_as_that(stores):
+    with pytest.raises(MembershipError, match="belongs to no such federation"):
+        federation.choose(stores[0], None)
+
+
+def test_nobody_agrees_on_keys_before_a_person_compared_the_code(stores, box):
+    log = federation.follow(stores[0], box, founded(stores, box))
+    with pytest.raises(PolicyError, match=log.code) as caught:
+        federation.demand_verified(stores[0], log)
+    assert caught.value.code == "E_UNVERIFIED"
+    federation.demand_verified(stores[0], log, accept_unverified=True)
+
+
+def test_a_compared_code_is_remembered(stores, box):
+    log = federation.follow(stores[0], box, founded(stores, box))
+    federation.verify(stores[0], log, log.code.lower())
+    with again(stores[0]) as store:
+        federation.demand_verified(store, log)
+
+
+def test_another_code_is_refused_and_nothing_is_remembered(stores, box):
+    log = federation.follow(stores[0], box, founded(stores, box))
+    with pytest.raises(MembershipError) as caught:
+        federation.verify(stores[0], log, Log.build([worlds.genesis(worlds.holders(1))]).code)
+    assert caught.value.code == "E_FED"
+    assert stores[0].data["feds"][log.fed]["verified"] == "none"
+
+
+def test_a_secret_that_this_keystore_does_not_hold_is_refused(stores, box):
+    fed = founded(stores, box)
+    log = federation.follow(stores[0], box, fed)
+    box.put_record(worlds.record(log, [s.key for s in stores], seq=1, epoch=1), fed, 1, "aa" * 32)
+    log = federation.follow(stores[0], box, fed)
+    with pytest.raises(MembershipError, match="does not hold the secret of epoch 1") as caught:
+        federation.epoch_secret(stores[0], log, None)
+    assert caught.value.code == "E_EPOCH"

@@ -1,0 +1,28 @@
+"""Which number format the forward pass uses on this machine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+Precision = Literal["fp32", "bf16"]
+FAST_BF16 = ("avx512_bf16", "amx_bf16")
+
+
+def resolve(wanted: str) -> Precision:
+    """Turn ``auto`` into bf16 where the processor computes with it, else fp32.
+
+    Args:
+        wanted: ``auto``, ``fp32`` or ``bf16``.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if wanted == "fp32" or wanted == "bf16":
+        return wanted
+    if wanted != "auto":
+        raise ValueError(f"precision must be auto, fp32 or bf16, got {wanted!r}")
+    probe = getattr(torch.cpu, "get_capabilities", None)  # not in every torch that we accept
+    found: dict[str, object] = probe() if probe else {}
+    return "bf16" if any(found.get(name) for name in FAST_BF16) else "fp32"
