@@ -19,8 +19,9 @@ def resolve(wanted: str) -> Precision:
     Raises:
         ValueError: it is none of them.
     """
-    if wanted == "fp32" or wanted == "bf16":
-        return wanted
+    fixed: dict[str, Precision] = {"fp32": "fp32", "bf16": "bf16"}
+    if wanted in fixed:
+        return fixed[wanted]
     if wanted != "auto":
         raise ValueError(f"precision must be auto, fp32 or bf16, got {wanted!r}")
     probe = getattr(torch.cpu, "get_capabilities", None)  # not in every torch that we accept

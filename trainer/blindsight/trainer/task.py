@@ -49,7 +49,7 @@ class Recipe:
         momentum: of Nesterov's method, fresh in each round.
         weight_decay: on convolutions and the head; not on normalisations and biases.
         label_smoothing: probability spread over all classes.
-        precision: of the forward pass; ``bf16`` pays only on processors that have it.
+        shift: chance of an image to be moved by a block (``shift_blocks``), where the scheme allows it.
         least_steps: a holder with few images repeats them until it has made so many steps in a round.
     """
 
