@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +15,15 @@ from blindsight.trainer.task import Precision, Recipe, evaluate, shift_blocks, t
 from blindsight.trainer.weights import digest, pack
 
 Pairs = list[tuple[Tensor, Tensor]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """As the client app has it: one thread of computation to a client."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def patterns(seed: int, *, batches: int = 8, size: int = 16) -> Pairs:

@@ -109,7 +109,8 @@ def _write(folder: Path, source: Source, splits: Mapping[str, Split], shape: tup
         images = part.read(np.arange(len(part)))
         arrays[f"{name}_images"] = geometry.apply_all(source.fit, images, shape)
         arrays[f"{name}_labels"] = _labels(part)
-    (folder / IMAGES).parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / IMAGES).parent.mkdir(exist_ok=True)
     mirror = str(source.mirror).lower()
     write_whole((folder / IMAGES).with_name("dataset.yaml"), f"views: {{mirror: {mirror}}}\n".encode())
     with replacing(folder / IMAGES, mode=0o600) as file:

@@ -94,6 +94,10 @@ def _alone(log: Log, manifest: Manifest, moment: datetime, serials: Mapping[str,
         faults.append(fault("E_KCV", f"key check value {predicate['kcv'][:12]}… is not the epoch's {epoch.kcv[:12]}…"))
     if is_past(epoch.not_after, moment):
         faults.append(fault("E_EXPIRED", f"epoch {epoch.number} ended on {epoch.not_after}"))
+    try:
+        manifest.descriptor.check()
+    except ProtocolError as error:
+        faults.append(fault(error.code, error.message))
     if not epoch.allows(manifest.descriptor):
         scheme = manifest.descriptor
         faults.append(fault("E_SCHEME", f"scheme {scheme.id} v{scheme.v} is not allowed in epoch {epoch.number}"))
@@ -121,13 +125,13 @@ def _scheme(manifest: Manifest) -> str:
 
 def _task(manifest: Manifest) -> str:
     task = manifest.predicate["task"]
-    return f"{task['kind']} of {task.get('classes', 0)} classes, labels {task.get('labels_digest', '-')[:12]}"
+    return f"{task['kind']} of {task.get('classes', 0)} classes, labels {task.get('labels_digest', '-')}"
 
 
 _MUST_AGREE: Sequence[tuple[str, str, Callable[[Manifest], Any]]] = (
     ("E_EPOCH", "epoch", lambda m: m.predicate["epoch"]),
     ("E_SCHEME", "scheme", _scheme),
-    ("E_SCV", "scheme check value", lambda m: m.predicate["scv"][:16]),
+    ("E_SCV", "scheme check value", lambda m: m.predicate["scv"]),
     ("E_TASK", "task", _task),
     ("E_TASK", "tensors", lambda m: canonical(dict(m.predicate["tensors"])).decode()),
 )

@@ -20,4 +20,4 @@ def to_text(moment: datetime) -> str:
 
 def is_past(text: str, moment: datetime) -> bool:
     """Whether a stated time has gone by, ten minutes of clock difference forgiven."""
-    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC) + TOLERANCE < moment
+    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC) < moment - TOLERANCE

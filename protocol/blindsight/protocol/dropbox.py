@@ -12,11 +12,13 @@ an envelope is reported and passed over.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES, people_code
+from blindsight.protocol import fields, identity
+from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES, people_code, plain_code
 from blindsight.protocol.envelope import Envelope, payload_type
 from blindsight.protocol.errors import FormatError, ProtocolError
 from blindsight.protocol.files import write_whole
@@ -25,6 +27,9 @@ from blindsight.protocol.log import EPOCH, GENESIS, Log
 
 CODE_CHARACTERS = 9
 CARD = payload_type("identity")
+_CARD_SHAPE = fields.mapping(
+    {"v": fields.constant(1), "type": fields.constant("identity"), "entry": identity.SHAPE, "created": fields.time}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,11 @@ class DropBox:
         return self._put(self.root / "identities" / f"{key.entry.fpr[:12]}.json", card)
 
     def cards(self) -> list[Entry]:
-        """All identity cards whose self-signature fits, by fingerprint."""
-        entries = [read_card(found.envelope) for found in _documents(self.root / "identities") if found.envelope]
+        """All identity cards whose self-signature fits, by fingerprint; others are passed over."""
+        entries = []
+        for found in _documents(self.root / "identities"):
+            with contextlib.suppress(ProtocolError):
+                entries += [read_card(found.envelope)] if found.envelope else []
         return sorted(entries, key=lambda entry: entry.fpr)
 
     def put_record(self, envelope: Envelope, fed: str, seq: int, signer: str) -> Path:
@@ -104,9 +112,12 @@ class DropBox:
 
     def _put(self, path: Path, envelope: Envelope) -> Path:
         data = envelope.to_bytes()
-        if not path.exists() or path.read_bytes() != data:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data)
+        try:
+            if not path.exists() or path.read_bytes() != data:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, data)
+        except OSError as error:
+            raise FormatError(f"the drop-box cannot take {path}: {error.strerror}", code="E_IO") from error
         return path
 
 
@@ -117,8 +128,9 @@ def read_card(envelope: Envelope) -> Entry:
         ProtocolError: it is no card, or not signed by the key it shows.
     """
     body = envelope.body("identity card")
-    if envelope.type != CARD or not isinstance(body, dict) or set(body) != {"v", "type", "entry", "created"}:
+    if envelope.type != CARD:
         raise FormatError("this is no identity card")
+    fields.demand(_CARD_SHAPE, body, "identity card")
     entry = Entry.from_json(body["entry"])
     envelope.verify(entry, "the identity card")
     return entry
@@ -148,9 +160,10 @@ def read_log(path: Path, code: str | None = None) -> Log:
 
 def _fed_of(records: list[Envelope], code: str | None) -> str | None:
     """The federation a code means, when several lie in one box."""
-    wanted = (code or "").upper()
-    fits = {e.mid for e in records if e.type == GENESIS and code and people_code(e.id).startswith(wanted)}
-    return fits.pop() if len(fits) == 1 else None
+    wanted = plain_code(code or "")
+    genesis = {e.mid: plain_code(people_code(e.id)) for e in records if e.type == GENESIS}
+    fits = [mid for mid, full in genesis.items() if code and full.startswith(wanted)]
+    return fits[0] if len(fits) == 1 else None
 
 
 def _documents(folder: Path) -> Iterator[Found]:

@@ -45,7 +45,7 @@ def canonical(value: object) -> bytes:
 
 
 def _demand_canonical(value: object, depth: int) -> None:
-    if depth > MAX_DEPTH:
+    if depth >= MAX_DEPTH and isinstance(value, (dict, list, tuple)):
         raise FormatError(f"JSON is nested deeper than {MAX_DEPTH} levels", code="E_CANON")
     if isinstance(value, dict):
         if not all(isinstance(key, str) and key.isascii() for key in value):
@@ -63,6 +63,8 @@ def _demand_canonical(value: object, depth: int) -> None:
 def _demand_scalar(value: object) -> None:
     if isinstance(value, float) or (isinstance(value, int) and abs(value) > MAX_INTEGER):
         raise FormatError("JSON numbers must be integers below 2^53; decimals are strings", code="E_CANON")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise FormatError("JSON strings must be Unicode: a lone surrogate has no UTF-8 form", code="E_CANON")
     if not isinstance(value, (str, int, type(None))):
         raise FormatError(f"{type(value).__name__} has no canonical JSON form", code="E_CANON")
 

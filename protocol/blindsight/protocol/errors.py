@@ -10,7 +10,8 @@
     │   └── SchemeError             shards, stream and model do not fit together
     ├── KeystoreError               the keystore cannot be opened or written
     │   ├── WrongPassphraseError
-    │   └── KeyExistsError
+    │   ├── KeyExistsError
+    │   └── LockedKeyError          nobody can be asked for the passphrase
     ├── DataError                   images, labels or options that cannot be used
     ├── FederationError             training cannot start or go on
     ├── ServingError                inference is refused

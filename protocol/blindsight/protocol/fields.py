@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from blindsight.protocol.encoding import MAX_INTEGER, TIME, from_b64
@@ -28,7 +29,8 @@ def demand(check: Check, value: Any, what: str) -> None:
     faults = list(check(value, ""))
     if faults:
         more = f" (and {len(faults) - MAX_SHOWN_FAULTS} more)" if len(faults) > MAX_SHOWN_FAULTS else ""
-        raise FormatError(f"{what} is malformed: " + "; ".join(faults[:MAX_SHOWN_FAULTS]) + more)
+        sentence = f"{what} is malformed: " + "; ".join(faults[:MAX_SHOWN_FAULTS]) + more
+        raise FormatError("".join(c if c.isprintable() else "?" for c in sentence))
 
 
 def mapping(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
@@ -112,10 +114,10 @@ def integer(least: int = 0, most: int = MAX_INTEGER) -> Check:
 
 
 def text(most: int = 200) -> Check:
-    """A string of at most ``most`` characters without control characters."""
+    """A string of at most ``most`` printable characters: nothing that moves a terminal's cursor."""
 
     def check(value: Any, at: str) -> Iterator[str]:
-        if not isinstance(value, str) or len(value) > most or any(ord(c) < 32 or ord(c) == 127 for c in value):
+        if not isinstance(value, str) or len(value) > most or not value.isprintable():
             yield f"{at} must be a string of at most {most} printable characters"
 
     return check
@@ -145,8 +147,17 @@ def key(length: int | None) -> Check:
 
 hex32 = pattern(HEX32, "64 lower-case hex characters")
 hex16 = pattern(HEX16, "32 lower-case hex characters")
-time = pattern(TIME, "a time like 2026-11-20T13:00:00Z")
 decimal = pattern(re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?"), "a decimal number written as a string")
+
+
+def time(value: Any, at: str) -> Iterator[str]:
+    """A moment that the calendar knows, written like ``2026-11-20T13:00:00Z``."""
+    try:
+        sound = isinstance(value, str) and TIME.fullmatch(value) and datetime.fromisoformat(value)
+    except ValueError:
+        sound = False
+    if not sound:
+        yield f"{at} must be a time like 2026-11-20T13:00:00Z"
 
 
 def _join(at: str, name: str) -> str:

@@ -131,10 +131,17 @@ class Keystore:
         return SigningKey(who["role"], who["name"], from_b64(who["seed"], 32))
 
     def save(self) -> None:
-        """Seal the data and replace the file; the old content is gone afterwards."""
+        """Seal the data and replace the file; the old content is gone afterwards.
+
+        Raises:
+            KeystoreError: E_IO, the file cannot be written; the old one stands.
+        """
         self._document = _seal(self._document, self._data_key, self.data)
-        with replacing(self.path, mode=0o600) as file:
-            file.write(canonical(self._document) + b"\n")
+        try:
+            with replacing(self.path, mode=0o600) as file:
+                file.write(canonical(self._document) + b"\n")
+        except OSError as error:
+            raise KeystoreError(f"{self.path} cannot be written: {error.strerror}", code="E_IO") from error
 
 
 def create(
@@ -165,6 +172,8 @@ def create(
     """
     identity = {"role": role, "name": name, "seed": to_b64(seed or os.urandom(32)), "created": created}
     fields.demand(_IDENTITY, identity, "identity")
+    if not passphrase:
+        raise KeystoreError("the passphrase is empty", code="E_PASSPHRASE")
     document = {"format": FORMAT, "v": VERSION, "id": os.urandom(16).hex(), "gen": 0}
     data_key = os.urandom(KEY_BYTES)
     document["slots"] = [_passphrase_slot(passphrase, data_key, str(document["id"]), cost or Argon2Cost())]
@@ -209,10 +218,10 @@ def demand_absent(path: Path) -> None:
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
     try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -226,12 +235,17 @@ def _write_new(path: Path, data: bytes) -> None:
     except OSError as error:
         raise KeystoreError(f"the keystore cannot be written to {path}: {error.strerror}", code="E_IO") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    lock = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise KeystoreError(f"{lock} cannot be locked: {error.strerror}", code="E_IO") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -262,7 +276,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _read_guarded(path: Path) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise KeystoreError(f"{path} is a link or cannot be read: {error.strerror}", code="E_PERMS") from error
     with os.fdopen(descriptor, "rb") as file:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blindsight.protocol import fields, identity
-from blindsight.protocol.encoding import people_code, plain_code
+from blindsight.protocol.encoding import canonical, people_code, plain_code
 from blindsight.protocol.envelope import Envelope, payload_type
 from blindsight.protocol.errors import ConflictError, FormatError, MembershipError, ProtocolError
 from blindsight.protocol.identity import Entry, SigningKey
@@ -131,7 +131,9 @@ class Epoch:
     def allows(self, descriptor: Descriptor) -> bool:
         """Whether images may be encrypted with that scheme in this epoch."""
         brief = {"id": descriptor.id, "v": descriptor.v}
-        return any(allowed in (brief, descriptor.to_json()) for allowed in self.schemes)
+        # Compared as bytes: in Python true equals 1, in a descriptor it does not.
+        fitting = {canonical(brief), canonical(descriptor.to_json())}
+        return any(canonical(dict(allowed)) in fitting for allowed in self.schemes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +223,11 @@ class Log:
         copies: dict[str, list[Envelope]] = {}
         for envelope in envelopes:
             copies.setdefault(envelope.mid, []).append(envelope)
-        log = cls._from_genesis(_one_genesis(copies, fed))
-        while longer := [found for record in copies.values() if (found := log._extended(record))]:
-            log = _greatest(longer)
-        return log
+        tips = open_ends = [cls._from_genesis(_one_genesis(copies, fed))]
+        while open_ends:
+            open_ends = [log for end in open_ends for record in copies.values() if (log := end._extended(record))]
+            tips = tips + open_ends
+        return _greatest(tips)
 
     @classmethod
     def _from_genesis(cls, envelope: Envelope) -> Log:
@@ -358,6 +361,16 @@ def assembled(copies: Sequence[Envelope], entries: Iterable[Entry]) -> Envelope:
     return Envelope(copies[0].type, copies[0].payload, signatures)
 
 
+def _is_genesis(envelope: Envelope) -> bool:
+    if envelope.type != GENESIS:
+        return False
+    try:
+        read_genesis(envelope)
+    except ProtocolError:
+        return False
+    return True
+
+
 def missing_signers(copies: Sequence[Envelope]) -> tuple[Entry, ...]:
     """The members named in a genesis whose signature none of its copies carries."""
     members = [Entry.from_json(entry) for entry in read_genesis(copies[0])["members"]]
@@ -366,7 +379,7 @@ def missing_signers(copies: Sequence[Envelope]) -> tuple[Entry, ...]:
 
 
 def _one_genesis(copies: Mapping[str, Sequence[Envelope]], fed: str | None) -> Envelope:
-    found = [group for mid, group in copies.items() if group[0].type == GENESIS and fed in (None, mid)]
+    found = [group for mid, group in copies.items() if fed in (None, mid) and _is_genesis(group[0])]
     complete = [group for group in found if not missing_signers(group)]
     if len(complete) == 1:
         members = [Entry.from_json(entry) for entry in read_genesis(complete[0][0])["members"]]
@@ -374,7 +387,7 @@ def _one_genesis(copies: Mapping[str, Sequence[Envelope]], fed: str | None) -> E
     if complete:
         raise MembershipError("several federations are present", hint="name one with --federation CODE")
     if not found:
-        raise MembershipError("there is no genesis of that federation", hint="blindsight holder federation create")
+        raise MembershipError("there is no readable genesis of that federation", hint="blindsight holder federation create")
     waiting = ", ".join(member.label for member in missing_signers(found[0]))
     raise MembershipError(
         f"the genesis still lacks a valid signature of: {waiting}",
@@ -388,7 +401,7 @@ def _greatest(candidates: Sequence[Log]) -> Log:
     tied = [log for log in candidates if log.seq == best.seq]
     if len(tied) > 1:
         raise ConflictError(
-            f"two records of sequence {best.seq} extend the same record: every member who signed both is at fault",
+            f"two chains end with sequence {best.seq}: every member who signed both last records is at fault",
             code="E_FORK",
             evidence=tuple(log.records[-1].to_bytes() for log in tied),
         )

@@ -183,6 +183,8 @@ def parse_unsigned(envelope: Envelope) -> dict[str, Any]:
     descriptor = Descriptor.from_json(predicate["scheme"])
     if descriptor.digest != predicate["scheme_digest"]:
         raise SchemeError("the scheme digest of the manifest is not that of its descriptor")
+    if predicate["tensors"].get("image") != {"dtype": "U8", "shape": ["N", *descriptor.shape]}:
+        raise FormatError("the manifest's image tensor is not that of its scheme")
     task = predicate["task"]
     if "labels" in task and (labels_digest(task["labels"]), len(task["labels"])) != (
         task["labels_digest"],

@@ -6,6 +6,7 @@ fixed layout: equal content gives equal bytes. The official reader opens the res
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,12 +126,17 @@ def read_layout(path: Path) -> Layout:
     Raises:
         FormatError: E_SHARD.
     """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= MAX_HEADER_BYTES:
-            raise _broken(path.name, f"its header claims {length} bytes")
-        head = file.read(length)
-    return parse_layout(length.to_bytes(8, "little") + head, path.stat().st_size, path.name)
+    try:
+        with path.open("rb") as file:
+            data = file.read(8)
+            length = int.from_bytes(data, "little")
+            if not 2 <= length <= MAX_HEADER_BYTES:
+                raise _broken(path.name, f"its header claims {length} bytes")
+            data += file.read(length)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}", code="E_IO") from error
+    return parse_layout(data, size, path.name)
 
 
 def parse_layout(data: bytes, size: int, what: str) -> Layout:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 HIDDEN: Final = 256
-"""Channels of the block convolution and of the first 1 x 1 layer; measured, see ``networks/small.py``."""
+"""Channels of the block convolution and of the first 1 x 1 layer."""
 
 UNIT_CENTRE: Final = {"byte": (127.5, 73.6), "nibble": (7.5, 4.6)}
 """Unit to (centre, scale): the mean and about the standard deviation of uniform bytes and nibbles, in grey levels."""

@@ -1,0 +1,116 @@
+"""A plan is checked to go together before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from blindsight.holder.geometry import Fit
+from blindsight.holder.plan import Views
+from blindsight.protocol.errors import BlindsightError, DataError, SchemeError
+from blindsight.protocol.scheme import scheme_key
+from tests.holder import plans
+from tests.protocol import worlds
+
+
+@pytest.fixture(scope="module")
+def world():
+    return worlds.world(2)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return plans.save(tmp_path / "pets.npz")
+
+
+@pytest.mark.parametrize(("count", "crop"), [(0, 4), (-1, 4), (1, -1)])
+def test_views_that_cannot_be_made_are_refused(count, crop):
+    with pytest.raises(DataError, match="at least 1 view and no negative shift"):
+        Views(count, crop)
+
+
+def test_the_key_follows_from_secret_federation_epoch_and_descriptor(world, file):
+    made = plans.plan_of(world, file)
+    assert made.key == scheme_key(world.secret, world.log.fed, 1, made.descriptor.digest)
+
+
+def test_every_view_is_a_row(world, file):
+    assert plans.plan_of(world, file, views=Views(3, 2)).rows == 3 * 24
+
+
+def test_a_plan_shows_nothing_of_its_key(world, file):
+    made = plans.plan_of(world, file)
+    assert repr(made) == "Plan('pets', 'train')"
+
+
+def test_the_description_says_how_many_views_there_are(world):
+    assert Views().words() == "1 view an image (the image itself)"
+    assert Views(3, 2, mirror=True).words().startswith("3 views an image")
+    assert "mirrored" in Views(3, 2, mirror=True).words()
+
+
+def test_a_scheme_that_the_epoch_does_not_allow_is_refused_with_what_is_allowed(world, file):
+    with pytest.raises(SchemeError, match="block-shuffle is not allowed in epoch 1; allowed: le") as caught:
+        plans.plan_of(world, file, scheme=("block-shuffle", {"block": 4}))
+    assert caught.value.hint == "blindsight holder epoch propose --scheme block-shuffle"
+
+
+def test_images_that_do_not_come_to_whole_blocks_are_refused_with_a_hint(world, file):
+    with pytest.raises(DataError, match="multiples of the block, 5, got 8x8") as caught:
+        plans.plan_of(world, file, scheme=("le", {"block": 5}))
+    assert caught.value.hint == "use --fit pad"
+
+
+def test_padding_brings_them_to_whole_blocks(world, file):
+    made = plans.plan_of(world, file, scheme=("le", {"block": 5}), fit=Fit("pad"))
+    assert made.descriptor.shape == (10, 10, 3)
+
+
+def test_equal_plans_have_equal_digests(world, file):
+    assert plans.plan_of(world, file).digest == plans.plan_of(world, file).digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "cats"},
+        {"split_name": "val"},
+        {"views": Views(2, 1)},
+        {"scheme": ("le", {"block": 8})},
+        {"fit": Fit("pad")},
+        {"classes": ("cat", "dog", "elk")},
+        {"shard_rows": 9},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_digest_changes_with_whatever_decides_the_shards(world, file, change):
+    assert plans.plan_of(world, file, **change).digest != plans.plan_of(world, file).digest
+
+
+def test_the_digest_changes_with_the_labels(world, file):
+    made = plans.plan_of(world, file)
+    relabelled = replace(made.split, labels=made.split.labels[::-1].copy())
+    assert replace(made, split=relabelled).digest != made.digest
+
+
+def test_the_digest_changes_with_the_epoch(world, file):
+    assert plans.plan_of(world.next_epoch(), file).digest != plans.plan_of(world, file).digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "n" * 121}, {"name": "a\nb"}, {"classes": ("cat", "dog", "o" * 201)}],
+    ids=["name too long", "name with control characters", "class name too long"],
+)
+def test_what_no_manifest_could_state_is_refused_by_the_plan_already(world, file, change):
+    with pytest.raises(BlindsightError):
+        plans.plan_of(world, file, **change)
+
+
+def test_labels_of_a_single_class_are_refused_by_the_plan_already(world, tmp_path):
+    pictures = plans.images(4)
+    np.savez(tmp_path / "one.npz", images=pictures, labels=np.zeros(4, np.int64), classes=np.array(["cat"]))
+    with pytest.raises(BlindsightError, match="2 classes"):
+        plans.plan_of(world, tmp_path / "one.npz")

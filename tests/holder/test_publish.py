@@ -1,0 +1,344 @@
+"""Publishing writes the same shards whatever interrupts it, and nothing of itself stays behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blindsight.holder.ciphers import cipher_for
+from blindsight.holder.plan import Views
+from blindsight.holder.publish import JOB_FOLDER, Job, image_id, offer
+from blindsight.protocol import manifest, shard
+from blindsight.protocol.errors import DataError
+from tests.holder import plans
+from tests.protocol import worlds
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def world():
+    return worlds.world(2)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return plans.save(tmp_path_factory.mktemp("source") / "pets.npz")
+
+
+def rows_of(folder: Path, world: worlds.World) -> tuple[np.ndarray, np.ndarray | None]:
+    """All encrypted rows of a data set and their labels, in manifest order."""
+    stated = manifest.load(folder, world.log)
+    opened = [shard.opened(folder / entry["path"]) for entry in stated.predicate["shards"]]
+    labels = None if opened[0].labels is None else np.concatenate([one.labels for one in opened])
+    return np.concatenate([one.images for one in opened]), labels
+
+
+def decrypted(folder: Path, world: worlds.World) -> np.ndarray:
+    stated = manifest.load(folder, world.log)
+    images, _ = rows_of(folder, world)
+    ids = [image_id(stated.predicate["dataset"]["id"], row) for row in range(len(images))]
+    return cipher_for(stated.descriptor, world.scheme_key(stated.descriptor)).decrypt(images, ids)
+
+
+def as_set(images: np.ndarray) -> list[bytes]:
+    return sorted(image.tobytes() for image in images)
+
+
+class Stop(Exception):
+    """Stands for whatever ends a publish."""
+
+
+def stopping(after: int):
+    """An ``advance`` that raises at its ``after``-th call; the first reports what was there already."""
+    calls = iter(range(after))
+
+    def advance(rows: int) -> None:
+        if next(calls, None) is None:
+            raise Stop
+
+    return advance
+
+
+def test_equal_plan_and_chance_give_equal_shards_and_manifests(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    plans.written(plan, world, tmp_path / "a")
+    plans.written(plan, world, tmp_path / "b")
+    assert plans.digests(tmp_path / "a") == plans.digests(tmp_path / "b")
+
+
+def test_other_chance_gives_another_order_and_another_data_set(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    for draws in ("a", "b"):
+        plans.written(plan, world, tmp_path / draws, draws)
+    assert not np.array_equal(decrypted(tmp_path / "a", world), decrypted(tmp_path / "b", world))
+    ids = {manifest.load(tmp_path / draws, world.log).predicate["dataset"]["id"] for draws in ("a", "b")}
+    assert len(ids) == 2
+
+
+def test_what_is_published_is_a_manifest_and_its_shards_and_nothing_else(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file), world, tmp_path)
+    shards = [f"shards/0000{number}.safetensors" for number in range(3)]
+    assert sorted(plans.digests(tmp_path)) == [manifest.FILE_NAME, *shards]
+    assert not (tmp_path / JOB_FOLDER).exists()
+
+
+def test_the_manifest_verifies_and_its_shards_too(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file), world, tmp_path)
+    stated = manifest.load(tmp_path, world.log)
+    assert manifest.shard_faults(stated, tmp_path) == []
+    assert (stated.holder, stated.predicate["rows"]) == (world.keys[0].entry.label, 24)
+
+
+def test_shards_hold_as_many_rows_as_their_size_allows(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file, shard_rows=7), world, tmp_path)
+    stated = manifest.load(tmp_path, world.log)
+    assert [entry["rows"] for entry in stated.predicate["shards"]] == [7, 7, 7, 3]
+
+
+def test_a_shard_holds_one_row_at_least(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file, shard_rows=0), world, tmp_path)
+    assert len(manifest.load(tmp_path, world.log).predicate["shards"]) == 24
+
+
+def test_the_shards_hold_the_images_and_no_others(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file), world, tmp_path)
+    assert as_set(decrypted(tmp_path, world)) == as_set(plans.images(24))
+
+
+def test_no_image_stands_plain_in_a_shard(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file), world, tmp_path)
+    content = b"".join(path.read_bytes() for path in (tmp_path / "shards").iterdir())
+    assert not any(image[:4, :4].tobytes() in content or image.tobytes() in content for image in plans.images(24))
+
+
+def test_rows_stand_in_another_order_than_the_source_has(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file), world, tmp_path)
+    assert not np.array_equal(decrypted(tmp_path, world), plans.images(24))
+
+
+def test_a_label_stands_with_its_image(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file, views=Views(2, 0)), world, tmp_path)
+    _, labels = rows_of(tmp_path, world)
+    assert labels is not None
+    assert np.array_equal(labels, plans.labels_of(decrypted(tmp_path, world)))
+
+
+def test_without_a_shift_every_view_is_the_image(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file, views=Views(3, 0)), world, tmp_path)
+    assert as_set(decrypted(tmp_path, world)) == as_set(np.repeat(plans.images(24), 3, axis=0))
+
+
+def test_shifted_views_keep_the_image_and_add_others(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file, views=Views(3, 2)), world, tmp_path)
+    found = as_set(decrypted(tmp_path, world))
+    assert len(found) == 72
+    assert set(as_set(plans.images(24))) < set(found)
+
+
+def test_every_second_view_is_mirrored_when_that_is_asked_for(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file, views=Views(2, 0, mirror=True)), world, tmp_path)
+    both = np.concatenate([plans.images(24), plans.images(24)[:, :, ::-1]])
+    assert as_set(decrypted(tmp_path, world)) == as_set(both)
+
+
+def test_images_without_labels_are_published_without_a_task(world, tmp_path):
+    source = plans.save(tmp_path / "bare.npz", labelled=False)
+    plans.written(plans.plan_of(world, source), world, tmp_path / "out")
+    stated = manifest.load(tmp_path / "out", world.log)
+    assert (stated.predicate["task"], stated.classes) == ({"kind": "none"}, ())
+    assert rows_of(tmp_path / "out", world)[1] is None
+
+
+def test_a_folder_with_a_data_set_is_left_alone(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    plans.written(plan, world, tmp_path)
+    before = plans.digests(tmp_path)
+    with pytest.raises(DataError, match="holds a published data set") as caught:
+        plans.written(plan, world, tmp_path)
+    assert (caught.value.code, plans.digests(tmp_path)) == ("E_EXISTS", before)
+
+
+def test_a_split_without_images_is_refused_and_writes_nothing(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    empty = replace(plan, split=plan.split.part(np.arange(0)))
+    with pytest.raises(DataError, match="split train of pets has no images"):
+        plans.written(empty, world, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_publish_goes_on_only_with_the_same_options(world, file, tmp_path):
+    with pytest.raises(Stop):
+        plans.written(plans.plan_of(world, file), world, tmp_path, advance=stopping(2))
+    with pytest.raises(DataError, match="interrupted publish with other options") as caught:
+        plans.written(plans.plan_of(world, file, views=Views(2, 1)), world, tmp_path)
+    assert caught.value.code == "E_EXISTS"
+
+
+@pytest.mark.parametrize("after", range(1, 4))
+def test_an_interrupted_publish_keeps_its_chance_and_its_time(world, file, tmp_path, after):
+    plan = plans.plan_of(world, file)
+    plans.written(plan, world, tmp_path / "whole")
+    with pytest.raises(Stop):
+        plans.written(plan, world, tmp_path / "part", advance=stopping(after))
+    plans.written(plan, world, tmp_path / "part", draws="other chance")
+    assert plans.digests(tmp_path / "part") == plans.digests(tmp_path / "whole")
+
+
+def test_what_was_written_already_counts_as_progress(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    with pytest.raises(Stop):
+        plans.written(plan, world, tmp_path, advance=stopping(2))
+    seen: list[int] = []
+    plans.written(plan, world, tmp_path, advance=seen.append)
+    assert (seen[0], sum(seen)) == (10, 24)
+
+
+def test_the_job_file_is_for_its_owner_alone(world, file, tmp_path):
+    with pytest.raises(Stop):
+        plans.written(plans.plan_of(world, file), world, tmp_path, advance=stopping(2))
+    job = tmp_path / JOB_FOLDER / "job.json"
+    assert (job.stat().st_mode & 0o777, job.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_a_job_shows_nothing_of_its_seed():
+    assert repr(Job("aa", "bb", b"secret", "now")) == "Job(bb)"
+
+
+def test_a_job_survives_its_file():
+    job = Job("aa", "bb", bytes(32), worlds.CREATED, ({"path": "shards/00000.safetensors", "rows": 3},))
+    assert Job.from_bytes(job.to_bytes()) == job
+
+
+def test_what_a_killed_writer_left_anywhere_is_swept_up(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    with pytest.raises(Stop):
+        plans.written(plan, world, tmp_path, advance=stopping(2))
+    for folder in (tmp_path, tmp_path / "shards", tmp_path / JOB_FOLDER):
+        (folder / ".left.0123456789ab.part").write_bytes(b"half")
+    plans.written(plan, world, tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_an_offer_is_the_manifest_alone(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file), world, tmp_path / "pets-train")
+    place = offer(tmp_path / "pets-train", tmp_path / "box", with_shards=False)
+    assert list(plans.digests(place)) == [manifest.FILE_NAME]
+
+
+def test_an_offer_with_shards_verifies_where_it_lies(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file), world, tmp_path / "pets-train")
+    place = offer(tmp_path / "pets-train", tmp_path / "box", with_shards=True)
+    assert manifest.shard_faults(manifest.load(place, world.log), place) == []
+
+
+# Killed at every moment: before each change of a folder, and while a shard is being written.
+
+KILLER = """
+from blindsight.protocol.errors import DataError
+import itertools, os, signal, sys
+from pathlib import Path
+from tests.holder import plans
+from tests.protocol import worlds
+
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+world = worlds.world(2)
+plan = plans.plan_of(world, Path(sys.argv[1]))
+
+def attempt(out, left):
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    def count(rows=0):
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(lambda event, arguments: count() if event in CHANGES else None)
+    try:
+        plans.written(plan, world, out, advance=count)
+    except DataError as error:
+        sys.stderr.write(error.code + "\\n")
+        os._exit(9)
+    os._exit(0)
+
+for moment in itertools.count(1):
+    out = Path(sys.argv[2]) / f"{moment:02}"
+    if attempt(out, moment) == 0:
+        break
+    print(moment, attempt(out, 0), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, file):
+    """A folder for every moment at which publish was killed and then repeated; the last was not killed."""
+    root = tmp_path_factory.mktemp("killed")
+    done = subprocess.run(
+        [sys.executable, "-c", KILLER, str(file), str(root)],
+        capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    statuses = [int(line.split()[1]) for line in done.stdout.splitlines()]
+    return root, statuses
+
+
+def test_it_was_killed_at_many_moments(killed):
+    assert len(killed[1]) > 12
+
+
+def test_a_killed_publish_goes_on_or_had_ended(killed):
+    _, statuses = killed
+    ended = [status for status in statuses if status]
+    assert set(ended) <= {9}
+    assert statuses[: len(statuses) - len(ended)] == [0] * (len(statuses) - len(ended))
+
+
+def test_a_killed_publish_gives_the_same_shards_as_one_that_was_not(killed):
+    root, _ = killed
+    *others, whole = sorted(root.iterdir())
+    for folder in others:
+        assert plans.digests(folder) == plans.digests(whole), folder.name
+
+
+# Memory.
+
+HUNGER = """
+import resource, sys
+from pathlib import Path
+from tests.holder import plans
+from tests.protocol import worlds
+
+world = worlds.world(2)
+plan = plans.plan_of(world, Path(sys.argv[1]), shard_rows=20_000)
+plans.written(plan, world, Path(sys.argv[2]))
+print(plan.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(count: int, folder: Path) -> float:
+    """Peak memory in MiB of a process that publishes so many CIFAR-10 images."""
+    source = folder / "cifar-10-batches-bin"
+    source.mkdir(parents=True)
+    rows = np.random.default_rng(1).integers(0, 256, (count // 5, 3073), dtype=np.uint8)
+    rows[:, 0] %= 10
+    for number in range(1, 6):
+        rows.tofile(source / f"data_batch_{number}.bin")
+    rows[:10].tofile(source / "test_batch.bin")
+    (source / "batches.meta.txt").write_text("\n".join(f"class-{n}" for n in range(10)) + "\n")
+    done = subprocess.run(
+        [sys.executable, "-c", HUNGER, str(source), str(folder / "out")],
+        capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    rows_written, kibibytes = map(int, done.stdout.split())
+    assert rows_written == count
+    return kibibytes / 1024
+
+
+def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    few, many = peak(1_000, tmp_path / "few"), peak(50_000, tmp_path / "many")
+    assert many - few < 24, f"{few:.0f} MiB for 1,000 images, {many:.0f} MiB for 50,000"
