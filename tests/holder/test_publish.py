@@ -51,7 +51,7 @@ def as_set(images: np.ndarray) -> list[bytes]:
     return sorted(image.tobytes() for image in images)
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Stands for whatever ends a publish."""
 
 
@@ -61,7 +61,7 @@ def stopping(after: int):
 
     def advance(rows: int) -> None:
         if next(calls, None) is None:
-            raise Stop
+            raise StopError
 
     return advance
 
@@ -174,7 +174,7 @@ def test_a_split_without_images_is_refused_and_writes_nothing(world, file, tmp_p
 
 
 def test_an_interrupted_publish_goes_on_only_with_the_same_options(world, file, tmp_path):
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         plans.written(plans.plan_of(world, file), world, tmp_path, advance=stopping(2))
     with pytest.raises(DataError, match="interrupted publish with other options") as caught:
         plans.written(plans.plan_of(world, file, views=Views(2, 1)), world, tmp_path)
@@ -185,7 +185,7 @@ def test_an_interrupted_publish_goes_on_only_with_the_same_options(world, file, 
 def test_an_interrupted_publish_keeps_its_chance_and_its_time(world, file, tmp_path, after):
     plan = plans.plan_of(world, file)
     plans.written(plan, world, tmp_path / "whole")
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         plans.written(plan, world, tmp_path / "part", advance=stopping(after))
     plans.written(plan, world, tmp_path / "part", draws="other chance")
     assert plans.digests(tmp_path / "part") == plans.digests(tmp_path / "whole")
@@ -193,7 +193,7 @@ def test_an_interrupted_publish_keeps_its_chance_and_its_time(world, file, tmp_p
 
 def test_what_was_written_already_counts_as_progress(world, file, tmp_path):
     plan = plans.plan_of(world, file)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         plans.written(plan, world, tmp_path, advance=stopping(2))
     seen: list[int] = []
     plans.written(plan, world, tmp_path, advance=seen.append)
@@ -201,7 +201,7 @@ def test_what_was_written_already_counts_as_progress(world, file, tmp_path):
 
 
 def test_the_job_file_is_for_its_owner_alone(world, file, tmp_path):
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         plans.written(plans.plan_of(world, file), world, tmp_path, advance=stopping(2))
     job = tmp_path / JOB_FOLDER / "job.json"
     assert (job.stat().st_mode & 0o777, job.parent.stat().st_mode & 0o777) == (0o600, 0o700)
@@ -218,7 +218,7 @@ def test_a_job_survives_its_file():
 
 def test_what_a_killed_writer_left_anywhere_is_swept_up(world, file, tmp_path):
     plan = plans.plan_of(world, file)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         plans.written(plan, world, tmp_path, advance=stopping(2))
     for folder in (tmp_path, tmp_path / "shards", tmp_path / JOB_FOLDER):
         (folder / ".left.0123456789ab.part").write_bytes(b"half")

@@ -202,6 +202,7 @@ CHANGED_FIELDS = {
     "reveal.commits": ("reveal", lambda body: {"commits": flipped(body["commits"])}),
     "reveal.sid": ("reveal", lambda body: {"sid": flipped(body["sid"])}),
     "reveal.boxes": ("reveal", lambda body: {"boxes": dict.fromkeys(body["boxes"], body["boxes"][ANNA])}),
+    "confirm.sid": ("confirm", lambda body: {"sid": flipped(body["sid"])}),
     "confirm.kcv": ("confirm", lambda body: {"kcv": flipped(body["kcv"])}),
     "confirm.transcript": ("confirm", lambda body: {"transcript": flipped(body["transcript"])}),
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from blindsight.holder.ciphers import cipher_for
-from blindsight.protocol import errors, manifest, statement
+from blindsight.protocol import bundle, errors, manifest, statement
 from blindsight.protocol.dropbox import read_card
 from blindsight.protocol.envelope import IN_TOTO, Envelope
 from blindsight.protocol.log import read_epoch, read_genesis
@@ -116,8 +116,6 @@ def test_the_manifest_of_the_example_is_well_formed_and_has_the_tag_shown():
 
 
 def test_the_bundle_of_the_example_is_well_formed():
-    from blindsight.protocol import bundle
-
     _, predicate = bundle.parse_unsigned(Envelope.of(IN_TOTO, statement_of(bundle.PREDICATE_TYPE)))
     assert Tag.of(predicate).digest in FORMAT
 

@@ -124,7 +124,7 @@ def step(store: Keystore, box: DropBox, log: Log, moment: datetime, *, entropy: 
     documents, refused = _readable(box.messages(log.fed), _finished(store, log, session))
     if session is None:
         _publish_records(store, box, log)
-        proposal, bad = _open_proposal(log, documents, moment)
+        proposal, bad = _open_proposal(log, documents, store.data["feds"][log.fed]["void"], moment)
         refused += bad
         if proposal is None:
             return _report(store, Progress(phase="idle", refused=tuple(refused)), log)
@@ -160,7 +160,7 @@ def _stored(store: Keystore, log: Log) -> Session | None:
 
 
 def _open_proposal(
-    log: Log, documents: list[tuple[str, Envelope]], moment: datetime
+    log: Log, documents: list[tuple[str, Envelope]], void: Sequence[str], moment: datetime
 ) -> tuple[Envelope | None, list[Refusal]]:
     valid: dict[str, Envelope] = {}
     refused = []
@@ -168,17 +168,25 @@ def _open_proposal(
         try:
             if envelope.type == PROPOSE:
                 _demand_in_time(agreement.read_proposal(log, envelope), moment)
+                _demand_not_void(envelope, void)
                 valid[envelope.mid] = envelope
         except ProtocolError as error:
             refused.append(Refusal(name, error))
     if len(valid) > 1:
-        raise PolicyError("several proposals are open at once", hint="agree on one; remove the files of the others")
+        hint = "agree on one; remove the files of the others"
+        raise PolicyError("several proposals are open at once", code="E_SID", hint=hint)
     return next(iter(valid.values()), None), refused
 
 
 def _demand_in_time(body: Mapping[str, Any], moment: datetime) -> None:
     if is_past(body["deadline"], moment):
         raise PolicyError(f"the proposal's deadline {body['deadline']} has passed", code="E_EXPIRED")
+
+
+def _demand_not_void(envelope: Envelope, void: Sequence[str]) -> None:
+    """A ceremony is never joined twice: two commits by one member would look like two faces."""
+    if envelope.mid in void:
+        raise MembershipError("this member has given this ceremony up already", code="E_SID")
 
 
 def _accept(store: Keystore, log: Log, proposal: Envelope, entropy: Entropy) -> Session:
@@ -208,8 +216,9 @@ def _advance(store: Keystore, log: Log, session: Session, moment: datetime) -> S
     try:
         advanced = agreement.advance(session, store.key)
     except ConflictError as error:
-        _keep(store, log, session)
         _write_evidence(store, [error])
+        late = is_past(session.proposal.body()["deadline"], moment)
+        (_forget if late else _keep)(store, log, session)
         raise
     if advanced.phase is Phase.VOID:
         _forget(store, log, advanced)

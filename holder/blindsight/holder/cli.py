@@ -90,9 +90,13 @@ def _sign(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     with passphrase.opened(options) as store:
+        box = DropBox(options.dropbox)
+        if not store.data["feds"]:
+            genesis = federation.offered(store, box, options.federation)
+            return _describe(genesis, options, {"compared": "none", "signed by you": "no"})
         fed = federation.choose(store, options.federation)
         known = Envelope.from_bytes(store.data["feds"][fed]["records"][0].encode())
-        copies = [known, *(e for e in DropBox(options.dropbox).records(fed) if e.mid == fed)]
+        copies = [known, *(e for e in box.records(fed) if e.mid == fed)]
         facts: dict[str, Any] = {"signatures missing": [member.label for member in missing_signers(copies)]}
         epochs = {n: held["status"] for n, held in store.data["feds"][fed]["epochs"].items()}
         facts |= {"compared": store.data["feds"][fed]["verified"], "epochs": epochs}

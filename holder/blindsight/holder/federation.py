@@ -12,7 +12,7 @@ from blindsight.protocol import log as membership
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import from_b64, people_code, plain_code
 from blindsight.protocol.envelope import Envelope
-from blindsight.protocol.errors import ConflictError, MembershipError, PolicyError
+from blindsight.protocol.errors import ConflictError, MembershipError, PolicyError, ProtocolError
 from blindsight.protocol.identity import Entry
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import GENESIS, Epoch, Log
@@ -50,18 +50,38 @@ def sign(store: Keystore, box: DropBox, code: str | None) -> Envelope:
     Raises:
         MembershipError: none does, or several do.
     """
+    return _sign(store, box, offered(store, box, code))
+
+
+def offered(store: Keystore, box: DropBox, code: str | None) -> Envelope:
+    """The genesis in the box that names this member, without signatures.
+
+    Args:
+        store: the member's opened keystore.
+        box: the shared folder.
+        code: the start of a federation code, or None when there is only one.
+
+    Raises:
+        MembershipError: none does, or several do.
+    """
     found = {e.mid: e for e in box.records() if e.type == GENESIS and _names(e, store.key.entry.fpr)}
-    fits = [e for e in found.values() if code is None or plain_code(people_code(e.id)).startswith(plain_code(code))]
-    if len(fits) != 1:
-        what = (
-            "no genesis in the drop-box names this identity" if not fits else "several federations name this identity"
-        )
-        raise MembershipError(what, hint="blindsight holder federation show; then name one with --federation CODE")
-    return _sign(store, box, Envelope(fits[0].type, fits[0].payload, {}))
+    fits = [e for e in found.values() if plain_code(people_code(e.id)).startswith(plain_code(code or ""))]
+    if len(fits) == 1:
+        return Envelope(fits[0].type, fits[0].payload, {})
+    if not fits:
+        hint = "somebody types: blindsight holder federation create"
+        raise MembershipError("no genesis in the drop-box names this identity", hint=hint)
+    codes = ", ".join(people_code(e.id)[:9] for e in fits)
+    hint = "name one with --federation CODE"
+    raise MembershipError(f"several federations name this identity: {codes}", hint=hint)
 
 
 def _names(envelope: Envelope, fpr: str) -> bool:
-    return any(member["fpr"] == fpr for member in membership.read_genesis(envelope)["members"])
+    try:
+        members = membership.read_genesis(envelope)["members"]
+    except ProtocolError:
+        return False  # whoever writes junk into the box must not keep anybody from signing
+    return any(member["fpr"] == fpr for member in members)
 
 
 def _sign(store: Keystore, box: DropBox, genesis: Envelope) -> Envelope:

@@ -166,9 +166,8 @@ def _epoch(envelope: Envelope, log: Log | None) -> Finding:
 
 def _message(envelope: Envelope, log: Log | None) -> Finding:
     is_proposal = envelope.type == agreement.PROPOSE
-    shape = agreement._PROPOSE_SHAPE if is_proposal else agreement._SHAPES[envelope.type]
     body = envelope.body("message")
-    fields.demand(shape, body, "message")
+    fields.demand(agreement.SHAPES[envelope.type], body, "message")
     names = ("epoch", "seq", "created", "deadline", "not_after") if is_proposal else ("sid",)
     facts = {name: body[name] for name in names}
     if log is None:
@@ -236,7 +235,7 @@ def _tensors(path: Path, _: Log | None) -> Finding:
 
 
 def _keystore(path: Path, _: Log | None) -> Finding:
-    document = keystore._read(path)
+    document = keystore.examine(path)
     slots = [slot["type"] for slot in document["slots"]]
     return Finding({"id": document["id"], "generation": document["gen"], "slots": slots}, "its sealed content")
 

@@ -66,7 +66,7 @@ _REVEAL_SHAPE = fields.mapping(
         "boxes": fields.dictionary(fields.key(_BOX_BYTES), most=256),
     }
 )
-_SHAPES = {COMMIT: _COMMIT_SHAPE, REVEAL: _REVEAL_SHAPE}
+SHAPES = {PROPOSE: _PROPOSE_SHAPE, COMMIT: _COMMIT_SHAPE, REVEAL: _REVEAL_SHAPE}
 
 
 class Phase(StrEnum):
@@ -251,11 +251,11 @@ def receive(session: Session, envelope: Envelope) -> Session:
     """
     if envelope.type == EPOCH:
         return _receive_confirm(session, envelope)
-    if envelope.type not in _SHAPES:
+    if envelope.type not in (COMMIT, REVEAL):
         raise FormatError(f"{envelope.type[:80]} is no message of a ceremony")
     kind = "commit" if envelope.type == COMMIT else "reveal"
     body = envelope.body(kind)
-    fields.demand(_SHAPES[envelope.type], body, kind)
+    fields.demand(SHAPES[envelope.type], body, kind)
     author = _demand_author(session.members, envelope, body["from"], kind)
     if body["sid"] != session.sid:
         raise MembershipError(f"the {kind} of {author.label} belongs to another session", code="E_SID")
@@ -418,18 +418,19 @@ def _record_body(session: Session, commits: bytes, secret: bytes) -> dict[str, A
 
 def _receive_confirm(session: Session, envelope: Envelope) -> Session:
     body = read_epoch(envelope)
-    if body["sid"] != session.sid:
-        raise MembershipError("the confirm belongs to another session", code="E_SID")
     if not envelope.signatures:
         raise MembershipError("the confirm carries no signature", code="E_QUORUM")
-    confirms = dict(session.confirms)
-    for fpr in sorted(envelope.signatures):
-        author = session.entry(fpr)
+    authors = [session.entry(fpr) for fpr in sorted(envelope.signatures)]
+    for author in authors:
         envelope.verify(author, "the confirm")
+    if body["sid"] != session.sid:
+        raise MembershipError(f"the confirm of {authors[0].label} belongs to another session", code="E_SID")
+    confirms = dict(session.confirms)
+    for author in authors:
         if _is_news(confirms, author, envelope, "confirm"):
             if session.me in confirms:
                 _demand_same_record(confirms[session.me], author, envelope)
-            confirms[fpr] = envelope
+            confirms[author.fpr] = envelope
     return replace(session, confirms=confirms)
 
 

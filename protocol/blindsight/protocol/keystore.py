@@ -200,7 +200,7 @@ def opened(path: Path, passphrase: bytes) -> Iterator[Keystore]:
             f"there is no keystore at {path}", code="E_MISSING", hint="make one with: blindsight holder key init"
         )
     with _locked(path):
-        document = _read(path)
+        document = examine(path)
         data_key = _unwrap(document, passphrase)
         yield Keystore(path, document, data_key, _unseal(document, data_key))
 
@@ -258,7 +258,12 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def examine(path: Path) -> dict[str, Any]:
+    """Read a keystore without opening it: format, version and checksum hold.
+
+    Raises:
+        KeystoreError: E_PERMS, E_CORRUPT, E_FORMAT, E_VERSION.
+    """
     raw = _read_guarded(path)
     try:
         document = parse_json(raw, "the keystore", limit=MAX_BYTES)
@@ -279,15 +284,18 @@ def _read_guarded(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise KeystoreError(f"{path} is a link or cannot be read: {error.strerror}", code="E_PERMS") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise KeystoreError(
                 f"{path} must be a regular file of yours that nobody else can read",
                 code="E_PERMS",
                 hint=f"chmod 600 {path}",
             )
-        return file.read(MAX_BYTES + 1)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _demand_version(path: Path, document: Any) -> None:

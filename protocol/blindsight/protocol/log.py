@@ -387,7 +387,9 @@ def _one_genesis(copies: Mapping[str, Sequence[Envelope]], fed: str | None) -> E
     if complete:
         raise MembershipError("several federations are present", hint="name one with --federation CODE")
     if not found:
-        raise MembershipError("there is no readable genesis of that federation", hint="blindsight holder federation create")
+        raise MembershipError(
+            "there is no genesis of that federation that can be read", hint="blindsight holder federation create"
+        )
     waiting = ", ".join(member.label for member in missing_signers(found[0]))
     raise MembershipError(
         f"the genesis still lacks a valid signature of: {waiting}",
