@@ -15,7 +15,6 @@ from blindsight.cli.arguments import Verbs
 from blindsight.protocol import keystore
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.errors import FormatError, LockedKeyError
-from tests.protocol import worlds
 
 
 @pytest.fixture
@@ -232,7 +231,9 @@ def test_key_show_offers_the_same_card_again(site):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("words", [[], ["key"], ["key", "init"], ["key", "shred"], ["key", "show", "--passphrase", "x"]], ids=str)
+@pytest.mark.parametrize(
+    "words", [[], ["key"], ["key", "init"], ["key", "shred"], ["key", "show", "--passphrase", "x"]], ids=str
+)
 def test_wrong_usage_of_a_verb_is_status_2(words):
     verbs = Verbs("holder", "a holder", "blindsight holder key show")
     key.add_verbs(verbs, "holder")

@@ -1,5 +1,6 @@
 """The ceremony by hand: three keystores in three folders, one shared folder, and everything that may go wrong there."""
 
+import contextlib
 import os
 import shutil
 from datetime import timedelta
@@ -216,7 +217,9 @@ def test_one_of_two_proposals_is_removed_and_the_other_is_agreed(room):
 # What others put into the folder.
 
 
-@pytest.mark.parametrize("junk", [b"", b"junk", b"{}", b"[" * 9999, b'{"payload":"","payloadType":"x","signatures":[]}'])
+@pytest.mark.parametrize(
+    "junk", [b"", b"junk", b"{}", b"[" * 9999, b'{"payload":"","payloadType":"x","signatures":[]}']
+)
 def test_garbage_in_the_folder_is_reported_and_does_not_block(room, junk):
     room.propose()
     folder = room.message("propose", "anna").parent
@@ -481,16 +484,32 @@ def test_after_the_deadline_a_new_ceremony_succeeds(room):
     room.agreed()
 
 
-def test_a_confirmed_secret_is_kept_beyond_the_deadline(room):
+def test_a_secret_that_all_have_confirmed_is_kept_beyond_the_deadline_and_becomes_active(room):
     room.propose()
-    room.step("bert")
-    room.step("cleo")
-    room.step("anna")
-    room.step("bert")
-    assert room.step("bert").phase == "confirmed"
+    for name in ("bert", "cleo", "anna", "bert", "cleo"):
+        room.step(name)
+    for name in ("bert", "cleo"):
+        room.message("confirm", name).unlink()
+    assert room.step("anna").phase == "confirmed"
     late = DEADLINE + timedelta(days=1)
     assert room.step("bert", moment=late).phase == "confirmed"
     for _ in range(3):
+        room.round(moment=late)
+    room.agreed()
+
+
+def test_when_only_some_confirmed_before_the_deadline_the_federation_is_not_stuck(room):
+    room.propose()
+    for name in ("bert", "cleo", "anna", "bert"):
+        room.step(name)
+    assert room.session("bert").phase is agreement.Phase.CONFIRMED
+    late = DEADLINE + timedelta(days=1)
+    for name in ("anna", "cleo", "bert"):
+        with contextlib.suppress(PolicyError):
+            room.step(name, moment=late)
+    with contextlib.suppress(PolicyError):
+        room.propose("anna", moment=late, deadline=late + timedelta(days=7))
+    for _ in range(5):
         room.round(moment=late)
     room.agreed()
 

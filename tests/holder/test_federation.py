@@ -30,9 +30,7 @@ def stores(tmp_path, box):
 
 def created(store, box, *, name="ward", cards=None):
     cards = box.cards() if cards is None else cards
-    return federation.create(
-        store, box, name=name, cards=cards, policy="all", nonce=NONCE, created=worlds.CREATED
-    )
+    return federation.create(store, box, name=name, cards=cards, policy="all", nonce=NONCE, created=worlds.CREATED)
 
 
 def founded(stores, box, **options):
@@ -55,7 +53,7 @@ def test_a_genesis_that_all_sign_is_a_federation_for_all(stores, box):
 
 def test_until_all_have_signed_those_missing_are_named(stores, box):
     fed = created(stores[0], box).mid
-    with pytest.raises(MembershipError, match="bert.*cleo|cleo.*bert") as caught:
+    with pytest.raises(MembershipError, match=r"bert.*cleo|cleo.*bert") as caught:
         federation.follow(stores[0], box, fed)
     assert caught.value.code == "E_QUORUM"
 

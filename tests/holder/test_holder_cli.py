@@ -401,6 +401,12 @@ def test_images_that_do_not_fit_are_refused_with_a_hint_that_works(agreed):
     assert agreed.holder("anna", "publish", file, "--block", "5", "--fit", "pad")[0] == 0
 
 
+@pytest.mark.parametrize("block", ["0", "-4", "300"])
+def test_a_block_that_cannot_be_is_refused(agreed, block):
+    status, _, err = agreed.holder("anna", "publish", plans.save(agreed.root / "pets.npz"), f"--block={block}")
+    assert (status, "error: " in err) == (1, True)
+
+
 def test_a_split_that_is_not_there_is_refused_naming_those_that_are(agreed):
     status, _, err = agreed.holder("anna", "publish", plans.save(agreed.root / "pets.npz"), "--split", "val")
     assert (status, "it has: train" in err, "--val-share" in err) == (1, True, True)

@@ -104,7 +104,9 @@ def test_check_values_that_differ_in_the_last_digit_differ():
 
 def test_label_digests_that_differ_in_the_last_digit_differ():
     bare = {"kind": "classification", "classes": 3, "labels_digest": labels_digest(worlds.CLASSES)}
-    blames_bert(WORLD.manifest(BERT, task=bare | {"labels_digest": last_digit_changed(bare["labels_digest"])}), "E_TASK")
+    blames_bert(
+        WORLD.manifest(BERT, task=bare | {"labels_digest": last_digit_changed(bare["labels_digest"])}), "E_TASK"
+    )
 
 
 def test_a_task_that_leaves_out_its_class_names_agrees_by_digest():
@@ -151,7 +153,9 @@ def test_a_scheme_that_the_epoch_does_not_allow_names_everybody_who_uses_it():
     assert {(fault.holder, fault.code) for fault in found} == {(key.entry.label, "E_SCHEME") for key in WORLD.keys}
 
 
-@pytest.mark.parametrize("changes", [{"v": 9}, {"params": {"block": 5}}, {"params": {}}], ids=["version", "block", "none"])
+@pytest.mark.parametrize(
+    "changes", [{"v": 9}, {"params": {"block": 5}}, {"params": {}}], ids=["version", "block", "none"]
+)
 def test_a_scheme_that_this_software_cannot_read_is_a_fault_before_any_training(changes):
     odd = dataclasses.replace(LE, **changes)
     keys = worlds.holders(3)
@@ -192,7 +196,9 @@ def test_a_manifest_that_cannot_be_read_is_a_fault_under_its_file_name_and_hides
 
 def test_a_changed_manifest_is_a_fault_that_names_the_holder_in_its_sentence():
     sound = WORLD.manifest(BERT)
-    changed = Envelope(sound.type, canonical(sound.body() | {"predicate": WORLD.predicate(BERT, serial=2)}), sound.signatures)
+    changed = Envelope(
+        sound.type, canonical(sound.body() | {"predicate": WORLD.predicate(BERT, serial=2)}), sound.signatures
+    )
     (fault,) = admitted(changed)[1]
     assert fault.code == "E_SIG"
     assert BERT.entry.name in fault.sentence

@@ -151,7 +151,9 @@ def test_a_log_must_have_the_code_a_person_was_told(box):
         read_log(box.root, Log.build([OTHER]).code)
 
 
-@pytest.mark.parametrize("typed", [str, str.lower, lambda code: code.replace("-", " "), lambda code: code.replace("0", "o")])
+@pytest.mark.parametrize(
+    "typed", [str, str.lower, lambda code: code.replace("-", " "), lambda code: code.replace("0", "o")]
+)
 def test_of_several_logs_the_code_chooses_however_it_is_typed(box, typed):
     for key in KEYS:
         box.put_record(OTHER, OTHER.mid, 0, key.entry.fpr)

@@ -31,9 +31,14 @@ def test_until_the_block_ends_the_old_file_stands(tmp_path):
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_interrupted_writer_leaves_the_old_file_and_no_other(tmp_path, error):
     (tmp_path / "a").write_text("old")
-    with pytest.raises(error), replacing(tmp_path / "a") as file:
-        file.write(b"half")
-        raise error
+
+    def write_half():
+        with replacing(tmp_path / "a") as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert (tmp_path / "a").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 

@@ -328,7 +328,9 @@ def test_a_place_that_cannot_be_written_is_refused_with_its_code(tmp_path, below
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"role": "king"}, {"name": "x" * 81}, {"name": "\x1b[2J"}, {"created": "today"}, {"passphrase": b""}], ids=str
+    "wrong",
+    [{"role": "king"}, {"name": "x" * 81}, {"name": "\x1b[2J"}, {"created": "today"}, {"passphrase": b""}],
+    ids=str,
 )
 def test_an_odd_identity_or_an_empty_passphrase_makes_no_keystore(tmp_path, wrong):
     sound = {"role": "holder", "name": "a", "passphrase": b"x", "created": worlds.CREATED}

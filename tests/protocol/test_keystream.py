@@ -54,7 +54,9 @@ def test_draws_go_on_across_the_words_read_ahead():
 
 
 @pytest.mark.parametrize(
-    "other", [Stream(bytes(32), "b"), Stream(bytes(32), "a", b"x"), Stream(b"\1" * 32, "a")], ids=["label", "context", "key"]
+    "other",
+    [Stream(bytes(32), "b"), Stream(bytes(32), "a", b"x"), Stream(b"\1" * 32, "a")],
+    ids=["label", "context", "key"],
 )
 def test_another_label_context_or_key_gives_another_stream(other):
     assert Stream(bytes(32), "a").bytes(32) != other.bytes(32)

@@ -75,7 +75,9 @@ MUTATIONS = {
 
 def statement_of(**changes):
     """A statement whose subjects are those of its shards, whatever else is wrong."""
-    predicate = {name: value for name, value in (PREDICATE | changes).items() if value is not None or name == "supersedes"}
+    predicate = {
+        name: value for name, value in (PREDICATE | changes).items() if value is not None or name == "supersedes"
+    }
     shards = predicate.get("shards") or PREDICATE["shards"]
     return {
         "_type": "https://in-toto.io/Statement/v1",

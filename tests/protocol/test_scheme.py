@@ -50,7 +50,7 @@ def test_another_epoch_federation_or_secret_has_another_key():
 
 
 def test_an_unknown_scheme_is_refused_naming_the_known_ones():
-    with pytest.raises(SchemeError, match="scheme rot13 v1 is not known here; known are .*le v1"):
+    with pytest.raises(SchemeError, match=r"scheme rot13 v1 is not known here; known are .*le v1"):
         dataclasses.replace(LE, id="rot13").check()
 
 

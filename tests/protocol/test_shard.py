@@ -27,6 +27,13 @@ def written(path, arrays=SOUND, **changes):
     return path
 
 
+def opened_or_code(path):
+    try:
+        return shard.opened(path)
+    except FormatError as error:
+        return error.code
+
+
 def refused(path):
     with pytest.raises(FormatError) as caught:
         shard.opened(path)
@@ -127,10 +134,9 @@ def test_a_changed_byte_is_refused_or_gives_rows_of_the_same_shape(path, place, 
     data = bytearray(written(path).read_bytes())
     data[place % len(data)] ^= flip
     path.write_bytes(data)
-    try:
-        opened = shard.opened(path)
-    except FormatError as error:
-        assert error.code == "E_SHARD"
+    opened = opened_or_code(path)
+    if isinstance(opened, str):
+        assert opened == "E_SHARD"
         return
     assert opened.images.size == IMAGES.size
     assert opened.labels is None or opened.labels.shape == (4,)

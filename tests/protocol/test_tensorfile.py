@@ -31,6 +31,13 @@ def rebuilt(header, data=DATA[8 + LENGTH :]):
     return struct.pack("<Q", len(text)) + text + data
 
 
+def layout_or_code(data):
+    try:
+        return parse_layout(data, len(data), "x")
+    except FormatError as error:
+        return error.code
+
+
 def refused(data):
     with pytest.raises(FormatError) as caught:
         parse_layout(data, len(data), "x")
@@ -53,7 +60,9 @@ ANY_ARRAY = st.sampled_from(list(DTYPES.values())).flatmap(
 
 
 @BRIEFLY
-@given(st.dictionaries(st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126)), ANY_ARRAY, max_size=4))
+@given(
+    st.dictionaries(st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126)), ANY_ARRAY, max_size=4)
+)
 def test_reading_inverts_writing(content):
     content.pop("__metadata__", None)
     data = to_bytes(content, {"v": 1})
@@ -180,10 +189,9 @@ def test_two_tensors_of_one_size_may_not_both_claim_one_place_and_leave_another(
 def test_a_changed_byte_is_refused_or_gives_content_of_the_same_size(place, flip):
     changed = bytearray(DATA)
     changed[place] ^= flip
-    try:
-        layout = parse_layout(bytes(changed), len(changed), "x")
-    except FormatError as error:
-        assert error.code == "E_SHARD"
+    layout = layout_or_code(bytes(changed))
+    if isinstance(layout, str):
+        assert layout == "E_SHARD"
         return
     assert layout.size == len(DATA)
     for name in layout.tensors:
@@ -194,10 +202,8 @@ def test_a_changed_byte_is_refused_or_gives_content_of_the_same_size(place, flip
 @given(st.binary(max_size=60), st.booleans())
 def test_whatever_bytes_come_the_reader_answers_or_refuses(data, framed):
     whole = struct.pack("<Q", len(data)) + data if framed else data
-    try:
-        parse_layout(whole, len(whole), "x")
-    except FormatError as error:
-        assert error.code == "E_SHARD"
+    layout = layout_or_code(whole)
+    assert layout == "E_SHARD" or layout.size == len(whole)
 
 
 def test_a_file_that_is_not_there_is_a_sentence_and_no_traceback(tmp_path):

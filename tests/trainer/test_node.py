@@ -53,6 +53,11 @@ def test_splits_of_two_holders_are_refused(folders):
         load((folders[0], folders[3]))
 
 
+def test_one_split_twice_is_refused(folders):
+    with pytest.raises(FederationError, match="train"):
+        load((folders[0], folders[2]))
+
+
 def test_a_damaged_shard_is_refused_in_a_short_sentence_without_paths_of_the_site(mine):
     flip(next((mine[0] / "shards").iterdir()))
     with pytest.raises(FederationError) as caught:

@@ -100,6 +100,7 @@ def propose(
         created=to_text(moment),
         deadline=to_text(deadline),
         not_after=to_text(not_after),
+        promised=store.data["feds"][log.fed]["promised_seq"],
     )
     session = _accept(store, log, proposal, entropy)
     _keep(store, log, session)
@@ -217,20 +218,26 @@ def _advance(store: Keystore, log: Log, session: Session, moment: datetime) -> S
         advanced = agreement.advance(session, store.key)
     except ConflictError as error:
         _write_evidence(store, [error])
-        late = is_past(session.proposal.body()["deadline"], moment)
-        (_forget if late else _keep)(store, log, session)
+        _demand_before_deadline(store, log, session, moment)
+        _keep(store, log, session)
         raise
     if advanced.phase is Phase.VOID:
         _forget(store, log, advanced)
         raise SignatureError(advanced.fault, code=advanced.fault.partition(":")[0])
-    if advanced.phase in (Phase.COMMITTED, Phase.REVEALED) and is_past(session.proposal.body()["deadline"], moment):
-        _forget(store, log, advanced)
+    _demand_before_deadline(store, log, advanced, moment)
+    return advanced
+
+
+def _demand_before_deadline(store: Keystore, log: Log, session: Session, moment: datetime) -> None:
+    """A member that still cannot confirm at the deadline gives up; whoever can confirm does, for others may have."""
+    confirming = session.phase in (Phase.CONFIRMED, Phase.ACTIVE)
+    if not confirming and is_past(session.proposal.body()["deadline"], moment):
+        _forget(store, log, session)
         raise PolicyError(
             "the ceremony's deadline has passed; its secrets are erased",
             code="E_EXPIRED",
             hint="blindsight holder epoch propose",
         )
-    return advanced
 
 
 def _forget(store: Keystore, log: Log, session: Session) -> None:
@@ -256,8 +263,8 @@ def _keep(store: Keystore, log: Log, session: Session) -> None:
 def _keep_secret(state: dict[str, Any], session: Session) -> None:
     record = session.record
     body = read_epoch(record)
-    held = state["epochs"].get(str(body["epoch"]))
-    if held is None and body["seq"] <= state["promised_seq"]:
+    held = state["epochs"].get(str(body["epoch"]), {})
+    if held.get("record") != record.mid and body["seq"] <= state["promised_seq"]:
         raise ConflictError(
             f"this member has already promised a record of sequence {state['promised_seq']}", code="E_SEQ"
         )

@@ -13,11 +13,13 @@ import numpy as np
 from blindsight.holder import geometry
 from blindsight.holder.ciphers import Cipher, cipher_for
 from blindsight.holder.sources import Split
-from blindsight.protocol import shard
+from blindsight.protocol import fields, shard
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.errors import DataError, SchemeError
 from blindsight.protocol.log import Epoch, Log
 from blindsight.protocol.scheme import Descriptor, scheme_key
+
+SAMPLE = 64  # images that show whether a resumed publish still has the same source
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class Plan:
         epoch: the epoch whose key it is.
         log: the membership log.
         shard_bytes: size aimed at for one shard's images.
+
+    Raises:
+        FormatError: E_FORMAT, a name that no manifest can state, or fewer than two classes.
     """
 
     split: Split
@@ -78,6 +83,13 @@ class Plan:
     epoch: Epoch
     log: Log
     shard_bytes: int = shard.TARGET_BYTES
+
+    def __post_init__(self) -> None:
+        fields.demand(fields.text(120), self.name, "the data set's name")
+        if self.labelled:
+            fields.demand(
+                fields.listing(fields.text(200), least=2), list(self.classes), "the list of at least 2 classes"
+            )
 
     def __repr__(self) -> str:
         return f"Plan({self.name!r}, {self.split_name!r})"
@@ -106,9 +118,14 @@ class Plan:
     def digest(self) -> str:
         """What a resumed publish must have in common with the one that was interrupted."""
         labels = b"" if self.split.labels is None else self.split.labels.tobytes()
+        places = np.linspace(0, len(self.split) - 1, SAMPLE if len(self.split) else 0)
+        pixels = hashlib.sha256()
+        for image in self.split.read(np.unique(places.astype(np.int64))):
+            pixels.update(image.tobytes())
         document = {
             "dataset": [self.name, self.split_name, len(self.split), hashlib.sha256(labels).hexdigest()],
             "classes": list(self.classes),
+            "sample": pixels.hexdigest(),
             "views": [self.views.count, self.views.crop, self.views.mirror],
             "fit": [self.fit.policy, list(self.fit.size or []), str(self.fit.channels)],
             "scheme": self.descriptor.to_json(),

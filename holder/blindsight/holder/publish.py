@@ -32,7 +32,7 @@ from blindsight.protocol.keystream import Stream
 from blindsight.protocol.scheme import Images, check_value
 from blindsight.protocol.shard import ShardHead
 
-BATCH_BYTES = 8 * 2**20
+BATCH_BYTES = 2**20
 JOB_FOLDER = ".publish"
 Rows = NDArray[np.int64]
 
@@ -147,7 +147,8 @@ def _begin(plan: Plan, out: Path, created: str, entropy: Callable[[int], bytes])
                 code="E_EXISTS",
                 hint="repeat that one, remove the folder, or name another with --out",
             )
-        sweep_parts(out / "shards")
+        for folder in (out, out / "shards", out / JOB_FOLDER):
+            sweep_parts(folder)
         return job
     if (out / manifest.FILE_NAME).exists():
         raise DataError(f"{out} holds a published data set", code="E_EXISTS", hint="name another folder with --out")

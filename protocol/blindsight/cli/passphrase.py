@@ -54,12 +54,15 @@ def read(options: argparse.Namespace, *, new: bool = False) -> bytes:
 
     Raises:
         LockedKeyError: E_LOCKED_KEY, no source has one.
-        KeystoreError: E_PERMS, the file is readable by others; E_PASSPHRASE, it is empty or two entries differ.
+        KeystoreError: E_PERMS, the file is readable by others; E_IO, it cannot be read; E_PASSPHRASE, it is empty,
+            too long, or two entries differ.
     """
     raw = _given(options)
     if raw is None:
         raw = _ask(new)
-    secret = raw.removesuffix(b"\n").removesuffix(b"\r")
+    if len(raw) > MAX_BYTES:
+        raise KeystoreError(f"the passphrase is longer than {MAX_BYTES} bytes", code="E_PASSPHRASE")
+    secret = raw.removesuffix(b"\r\n" if raw.endswith(b"\r\n") else b"\n")
     if not secret:
         raise KeystoreError("the passphrase is empty", code="E_PASSPHRASE")
     return secret
@@ -67,27 +70,36 @@ def read(options: argparse.Namespace, *, new: bool = False) -> bytes:
 
 def _given(options: argparse.Namespace) -> bytes | None:
     if options.passphrase_fd is not None:
-        return os.read(options.passphrase_fd, MAX_BYTES)
+        return _from_descriptor(options.passphrase_fd)
     named = options.passphrase_file or os.environ.get("BLINDSIGHT_PASSPHRASE_FILE")
     if named:
         return _from_file(Path(named))
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (path := Path(credentials) / "blindsight-passphrase").exists():
-        return _from_file(path)
+        return _from_file(path, by_systemd=True)
     if text := os.environ.get("BLINDSIGHT_PASSPHRASE"):
         say("warning: $BLINDSIGHT_PASSPHRASE is inherited by every child process; a passphrase file is better")
         return text.encode()
     return None
 
 
-def _from_file(path: Path) -> bytes:
+def _from_descriptor(number: int) -> bytes:
     try:
-        if path.stat().st_mode & 0o077:
+        with os.fdopen(os.dup(number), "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise KeystoreError(f"file descriptor {number} cannot be read: {error.strerror}", code="E_IO") from error
+
+
+def _from_file(path: Path, *, by_systemd: bool = False) -> bytes:
+    try:
+        # systemd guards its credentials by an access list, which shows as bits of the group.
+        if not by_systemd and path.stat().st_mode & 0o077:
             raise KeystoreError(
                 f"the passphrase file {path} can be read by others", code="E_PERMS", hint=f"chmod 600 {path}"
             )
         with path.open("rb") as file:
-            return file.read(MAX_BYTES)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise KeystoreError(f"the passphrase file {path} cannot be read: {error.strerror}", code="E_IO") from error
 
@@ -99,7 +111,11 @@ def _ask(new: bool) -> bytes:
             hint="--passphrase-file FILE, --passphrase-fd N, $BLINDSIGHT_PASSPHRASE_FILE, "
             "a systemd credential blindsight-passphrase, or $BLINDSIGHT_PASSPHRASE",
         )
-    first = getpass.getpass("passphrase: ")
-    if new and getpass.getpass("again: ") != first:
+    try:
+        first = getpass.getpass("passphrase: ")
+        second = getpass.getpass("again: ") if new else first
+    except EOFError as error:
+        raise LockedKeyError("the terminal was closed before a passphrase came") from error
+    if second != first:
         raise KeystoreError("the two passphrases differ; nothing was written", code="E_PASSPHRASE")
     return first.encode()

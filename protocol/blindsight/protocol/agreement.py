@@ -159,6 +159,7 @@ def make_proposal(
     created: str,
     deadline: str,
     not_after: str,
+    promised: int = 0,
 ) -> Envelope:
     """Propose the next epoch on the log's head, signed.
 
@@ -170,12 +171,13 @@ def make_proposal(
         created: time of creation.
         deadline: when members give up waiting.
         not_after: last moment of use of the epoch.
+        promised: greatest sequence the member has promised a record of; gaps are allowed, falling back is not.
     """
     body = {
         "v": 1,
         "type": "propose",
         "fed": log.fed,
-        "seq": log.seq + 1,
+        "seq": max(log.seq, promised) + 1,
         "prev": log.records[-1].mid,
         "roster": log.roster.id,
         "epoch": max(log.epochs, default=0) + 1,

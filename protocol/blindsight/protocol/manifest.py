@@ -216,20 +216,21 @@ def shard_faults(manifest: Manifest, folder: Path) -> list[BlindsightError]:
 def shard_faults_of(predicate: Mapping[str, Any], folder: Path) -> list[BlindsightError]:
     """The same for a manifest that is not verified, at the holder's own site."""
     faults: list[BlindsightError] = []
+    first_row = 0
     for entry in predicate["shards"]:
         try:
             statement.demand_file(folder, entry["path"], entry["sha256"], entry["bytes"])
-            _demand_head(folder / entry["path"], predicate, entry["rows"])
+            _demand_head(folder / entry["path"], predicate, (first_row, entry["rows"]))
         except BlindsightError as error:
             faults.append(error)
+        first_row += entry["rows"]
     return faults
 
 
-def _demand_head(path: Path, predicate: Mapping[str, Any], rows: int) -> None:
-    """A shard must say of itself what its manifest says."""
+def _demand_head(path: Path, predicate: Mapping[str, Any], place: tuple[int, int]) -> None:
+    """A shard must say of itself what its manifest says; ``place`` is its first row and its number of rows."""
     head, layout = shard.read_head(path)
-    claims = (head.dataset, head.fed, head.epoch, head.scheme_digest, head.rows, layout.tensors["image"].shape[1:])
-    shape = tuple(predicate["scheme"]["shape"])
-    stated = (predicate["dataset"]["id"], *(predicate[n] for n in ("fed", "epoch", "scheme_digest")), rows, shape)
-    if claims != stated:
+    claims = (head.dataset, head.fed, head.epoch, head.scheme_digest, (head.first_row, head.rows))
+    stated = (predicate["dataset"]["id"], *(predicate[n] for n in ("fed", "epoch", "scheme_digest")), place)
+    if claims != stated or layout.tensors["image"].shape[1:] != tuple(predicate["scheme"]["shape"]):
         raise SchemeError(f"shard {path.name} is of another data set, epoch or scheme than its manifest states")

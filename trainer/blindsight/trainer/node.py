@@ -86,6 +86,8 @@ def _node(predicates: Mapping[str, tuple[Path, Mapping[str, Any]]], envelopes: t
     if len({predicate["holder"] for _, predicate in predicates.values()}) != 1:
         raise FederationError("this node has manifests of several holders")
     opened = {split: _rows(*place) for split, place in predicates.items()}
+    for rows, (_, predicate) in zip(opened.values(), predicates.values(), strict=True):
+        rows.demand_labels(predicate["task"].get("classes", 0))
     _, predicate = predicates["train"]
     descriptor, classes = Descriptor.from_json(predicate["scheme"]), predicate["task"]["classes"]
     return NodeData(predicate["holder"], envelopes, opened["train"], opened.get("val"), descriptor, classes)

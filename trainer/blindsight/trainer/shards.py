@@ -37,6 +37,18 @@ class EncryptedShards(Dataset[Batch]):
         self._labels = np.concatenate([np.asarray(one.labels) for one in opened])
         self._starts = np.cumsum([0] + [one.head.rows for one in opened])
 
+    def demand_labels(self, classes: int) -> None:
+        """Refuse labels that name no class.
+
+        Args:
+            classes: number of classes, from the manifest.
+
+        Raises:
+            FormatError: E_TASK.
+        """
+        if len(self) and not 0 <= int(self._labels.min()) <= int(self._labels.max()) < classes:
+            raise FormatError(f"a label is not from 0 to {classes - 1}", code="E_TASK")
+
     def __len__(self) -> int:
         """Number of rows."""
         return int(self._starts[-1])

@@ -1,0 +1,85 @@
+"""``blindsight simulate`` refuses what cannot be played before it claims a folder; its stages give what they say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from blindsight.cli import main
+from blindsight.simulation.agreeing import agree
+from blindsight.simulation.chance import entropy
+from blindsight.simulation.settings import Settings
+
+SETTINGS = Settings(holders=2)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A folder in which two holders have agreed."""
+    out = tmp_path_factory.mktemp("agreed")
+    return out, agree(SETTINGS, out)
+
+
+def test_holders_agree_on_one_epoch_for_the_scheme(played):
+    _, log = played
+    assert list(log.epochs) == [1]
+    assert [scheme["id"] for scheme in log.latest.schemes] == ["le"]
+    assert [member.name for member in log.roster.trainers] == ["trainer"]
+
+
+def test_every_party_has_a_folder_that_is_its_own(played):
+    out, _ = played
+    for name in (*SETTINGS.names, "trainer"):
+        assert (out / name / "keystore.json").stat().st_mode & 0o777 == 0o600
+        assert (out / name / "passphrase").stat().st_mode & 0o777 == 0o600
+
+
+def test_agreeing_again_changes_nothing_in_the_drop_box(played):
+    out, log = played
+    before = {path: path.read_bytes() for path in (out / "dropbox").rglob("*") if path.is_file()}
+    assert agree(SETTINGS, out).head == log.head
+    assert {path: path.read_bytes() for path in (out / "dropbox").rglob("*") if path.is_file()} == before
+
+
+def test_the_same_seed_agrees_on_the_same_epoch(played, tmp_path):
+    _, log = played
+    again = agree(SETTINGS, tmp_path)
+    assert (again.fed, again.latest.kcv) == (log.fed, log.latest.kcv)
+
+
+def test_chance_follows_from_seed_and_purpose():
+    assert entropy(1, "a")(32) == entropy(1, "a")(32)
+    assert len({entropy(1, "a")(32), entropy(2, "a")(32), entropy(1, "b")(32), entropy(1, "a", "b")(32)}) == 4
+    assert entropy(1, "ab", "c")(8) != entropy(1, "a", "bc")(8)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--holders", "0"),
+        ("--limit", "0"),
+        ("--rounds", "0"),
+        ("--seed", "-1"),
+        ("--network", "huge"),
+        ("--partition", "evenly"),
+        ("--scheme", "rot13"),
+        ("--views", "0"),
+        ("--block", "0"),
+        ("--block", "5"),
+        ("--data", "/nowhere"),
+        ("--set", "speed=9"),
+        ("--set", "batch=many"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_played_is_refused_and_claims_no_folder(words, tmp_path, capsys):
+    assert main(["simulate", "--out", str(tmp_path / "out"), "--json", *words]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"].startswith("E_")
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_ends_with_an_example(capsys):
+    with pytest.raises(SystemExit):
+        main(["simulate", "--help"])
+    assert capsys.readouterr().out.rstrip().splitlines()[-1].startswith("  blindsight simulate ")

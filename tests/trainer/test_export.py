@@ -1,0 +1,151 @@
+"""A finished run becomes a bundle that the operator accepts and runs, and that fits its own key and scheme only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from blindsight.cli import main
+from blindsight.protocol import bundle
+from blindsight.protocol.clock import now
+from blindsight.protocol.errors import BlindsightError, FederationError, MembershipError
+from blindsight.trainer import checkpoint, weights
+from blindsight.trainer.checkpoint import BEST, LAST
+from blindsight.trainer.export import export
+from blindsight.trainer.job import Job
+from blindsight.trainer.model import model_for
+from blindsight.trainer.node import load
+from blindsight.trainer.shards import EncryptedShards
+from tests.protocol import worlds
+from tests.protocol.worlds import CREATED
+from tests.trainer import sites
+from tests.trainer.sites import CONFIG, TRAINER
+
+
+@pytest.fixture(scope="module")
+def manifests(box, folders):
+    return sites.verified(box, folders).manifests
+
+
+@pytest.fixture(scope="module")
+def exported(world, finished, manifests, tmp_path_factory):
+    out = tmp_path_factory.mktemp("models") / "pets"
+    export(finished, manifests, world.log, TRAINER, out, name="pets", created=CREATED)
+    return out
+
+
+@pytest.fixture
+def operator(capsys, box):
+    """Run a verb of the operator: exit status, lines of stdout, stderr."""
+
+    def run(verb, *words, log=box):
+        capsys.readouterr()
+        status = main(["operator", verb, *map(str, words), "--log", str(log), "--json"])
+        said = capsys.readouterr()
+        return status, [json.loads(line) for line in said.out.splitlines()], said.err
+
+    return run
+
+
+def test_the_operator_accepts_the_bundle(operator, exported, world):
+    status, (facts,), _ = operator("check", exported)
+    assert (status, facts["trainer"], facts["epoch"]) == (0, TRAINER.entry.label, 1)
+    assert facts["classes"] == list(worlds.CLASSES)
+
+
+def test_the_operator_answers_every_row_of_a_data_set_as_the_network_does(operator, exported, finished, folders):
+    status, lines, _ = operator("predict", exported, folders[1])
+    assert status == 0
+    rows = EncryptedShards(sorted((folders[1] / "shards").iterdir()))
+    images, labels = rows.__getitems__(range(len(rows)))
+    best = checkpoint.load(finished / BEST, Job.load(finished).digest)
+    network = model_for(load(tuple(folders[:2])).descriptor, 3, CONFIG).eval()
+    weights.unpack(best.weights, network)
+    expected = network(images).argmax(dim=1).tolist()
+    assert [line["index"] for line in lines if "index" in line] == expected
+    assert lines[-1]["summary"]["hits"] == int((np.array(expected) == labels.numpy()).sum())
+
+
+def test_the_bundle_states_run_metrics_and_manifests(world, exported, finished, manifests):
+    predicate = bundle.load(exported, world.log, now()).predicate
+    best = checkpoint.load(finished / BEST, Job.load(finished).digest)
+    assert predicate["training"]["manifests"] == sorted(manifest.envelope.mid for manifest in manifests)
+    assert (predicate["training"]["rounds"], predicate["training"]["clients"]) == (best.number, 2)
+    assert predicate["metrics"]["val-accuracy"] == f"{best.history[-1].accuracy:.6f}"
+
+
+def test_nobody_but_a_trainer_of_the_roster_exports(world, finished, manifests, tmp_path):
+    for key in (world.keys[0], worlds.identity("mallory", "trainer")):
+        with pytest.raises(MembershipError) as caught:
+            export(finished, manifests, world.log, key, tmp_path / "out", name="pets", created=CREATED)
+        assert caught.value.code == "E_ROSTER"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_is_never_replaced(world, exported, finished, manifests):
+    with pytest.raises(BlindsightError) as caught:
+        export(finished, manifests, world.log, TRAINER, exported, name="pets", created=CREATED)
+    assert caught.value.code == "E_EXISTS"
+
+
+def test_a_run_on_other_manifests_is_not_exported(world, finished, manifests, tmp_path):
+    with pytest.raises(FederationError, match="of the job are offered by no node"):
+        export(finished, manifests[:2], world.log, TRAINER, tmp_path / "out", name="pets", created=CREATED)
+
+
+def test_a_folder_without_a_run_says_what_to_do(world, manifests, tmp_path):
+    with pytest.raises(FederationError) as caught:
+        export(tmp_path, manifests, world.log, TRAINER, tmp_path / "out", name="pets", created=CREATED)
+    assert caught.value.hint == "blindsight trainer fit"
+
+
+def test_a_run_that_has_not_ended_is_not_exported(world, box, finished, manifests, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    last = checkpoint.load(run / LAST, Job.load(run).digest)
+    checkpoint.Checkpoint(last.job, 1, last.weights, last.history[:1]).save(run / LAST)
+    with pytest.raises(FederationError) as caught:
+        export(run, manifests, world.log, TRAINER, tmp_path / "out", name="pets", created=CREATED)
+    assert caught.value.hint == "blindsight trainer fit"
+
+
+@pytest.mark.parametrize("scheme", ["le", "block-shuffle"])
+def test_an_untrained_model_that_is_the_best_can_be_exported_too(scheme, world, box, tmp_path):
+    folder = sites.published(world, 0, tmp_path / "train", scheme=(scheme, {"block": 4}))
+    run = tmp_path / "run"
+    sites.trained(box, [folder], run, sites.RunConfig(rounds=1, recipe=CONFIG.recipe))
+    digest = Job.load(run).digest
+    last = checkpoint.load(run / LAST, digest)
+    checkpoint.Checkpoint(digest, 0, last.weights, last.history[:1]).save(run / BEST)
+    manifests = sites.verified(box, [folder]).manifests
+    export(run, manifests, world.log, TRAINER, tmp_path / "out", name="pets", created=CREATED)
+    assert bundle.load(tmp_path / "out", world.log, now()).predicate["training"]["rounds"] == 0
+
+
+# Predicting on what the model was not made for.
+
+
+def test_images_of_another_epoch_are_refused_before_inference(operator, world, exported, tmp_path):
+    later = sites.next_epoch(world)
+    box = sites.write_log(later, tmp_path / "box")
+    folder = sites.published(later, 0, tmp_path / "val", "val")
+    for place in (folder, next((folder / "shards").iterdir())):
+        status, lines, err = operator("predict", exported, place, log=box)
+        assert (status, [line for line in lines if "index" in line]) == (1, [])
+        assert lines[0]["error"]["code"] == "E_SCHEME"
+        assert "expected" in err
+        assert "got" in err
+
+
+@pytest.mark.parametrize("scheme", [("block-shuffle", {"block": 4}), ("le", {"block": 8})])
+def test_images_of_another_scheme_are_refused_before_inference(operator, world, exported, tmp_path, scheme):
+    folder = sites.published(world, 0, tmp_path / "val", "val", scheme=scheme)
+    for place in (folder, next((folder / "shards").iterdir())):
+        status, lines, err = operator("predict", exported, place)
+        assert (status, [line for line in lines if "index" in line]) == (1, [])
+        assert lines[0]["error"]["code"] == "E_SCHEME"
+        assert "expected" in err
+        assert "got" in err
