@@ -18,6 +18,7 @@ from blindsight.simulation.settings import Settings
 
 if TYPE_CHECKING:
     from blindsight.simulation.outcome import Outcome
+    from blindsight.trainer.config import RunConfig
 
 SUMMARY = """Play a whole federation on this machine: holders agree on a key, encrypt and publish, a trainer trains with
 Flower on what they published, an operator predicts on encrypted test images. Every party has its own folder; they
@@ -32,6 +33,7 @@ def main(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     settings = _settings(options)
     out: Path = options.out or Path("runs") / f"simulation-{now():%Y%m%d-%H%M%S}"
+    _demand_playable(settings, out)
     settings.begin(out, resume=options.resume)
     outcome = play(settings, out, options.workers)
     if options.json:
@@ -76,6 +78,24 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(**{name: getattr(options, name) for name in names}, options=tuple(options.set))
 
 
+def _demand_playable(settings: Settings, out: Path) -> None:
+    """Refuse before a folder is claimed what would be refused after it."""
+    from blindsight.simulation import dealing
+
+    _config(settings)
+    dealing.demand_dealable(settings, out)
+
+
+def _config(settings: Settings) -> RunConfig:
+    from blindsight.trainer.cli import config_of
+
+    return config_of(
+        argparse.Namespace(
+            rounds=settings.rounds, network=settings.network, seed=settings.seed, set=list(settings.options)
+        )
+    )
+
+
 def play(settings: Settings, out: Path, workers: int) -> Outcome:
     """Play all stages; those that are done already are passed over.
 
@@ -85,15 +105,8 @@ def play(settings: Settings, out: Path, workers: int) -> Outcome:
         workers: holders that compute at a time.
     """
     from blindsight.simulation import agreeing, dealing, operating, outcome, training
-    from blindsight.simulation.partition import parse
-    from blindsight.trainer.cli import config_of
 
-    parse(settings.partition)
-    config = config_of(
-        argparse.Namespace(
-            rounds=settings.rounds, network=settings.network, seed=settings.seed, set=list(settings.options)
-        )
-    )
+    config = _config(settings)
     seconds: dict[str, float] = {}
     with _stage("deal", f"dealing {settings.data} to {settings.holders} holders", seconds):
         dealt = dealing.deal(settings, out)
@@ -113,7 +126,7 @@ def play(settings: Settings, out: Path, workers: int) -> Outcome:
     result = outcome.Outcome(settings, out, dealt, log, verified, trained, measured, control, seconds)
     with _stage("report", "writing the report", seconds):
         outcome.write_report(result)
-        _write_result(result, out)
+    _write_result(result, out)
     return result
 
 

@@ -64,6 +64,18 @@ def deal(settings: Settings, out: Path) -> Dealt:
     return Dealt(document["name"], tuple(document["classes"]), counts, document["tests"])
 
 
+def demand_dealable(settings: Settings, out: Path) -> None:
+    """Refuse, before anything is written, images that are not there or do not come to whole blocks.
+
+    Raises:
+        DataError: they cannot be dealt.
+    """
+    if not (out / SUMMARY).exists():
+        source = open_source(settings.data)
+        train, _ = _train_and_test(source, settings)
+        geometry.target_shape(source.fit, train.shape, settings.block)
+
+
 def _deal(source: Source, settings: Settings, out: Path) -> dict[str, Any]:
     train, test = _train_and_test(source, settings)
     shape = geometry.target_shape(source.fit, train.shape, settings.block)

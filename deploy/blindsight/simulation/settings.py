@@ -9,6 +9,8 @@ from pathlib import Path
 
 from blindsight.protocol.errors import DataError
 from blindsight.protocol.files import write_whole
+from blindsight.protocol.scheme import SCHEMES
+from blindsight.simulation.partition import parse
 
 FILE_NAME = "simulation.json"
 MAX_HOLDERS = 256
@@ -56,6 +58,11 @@ class Settings:
             raise DataError(f"--holders must be from 1 to {MAX_HOLDERS}, got {self.holders}")
         if self.limit is not None and self.limit < 1:
             raise DataError(f"--limit must be at least 1, got {self.limit}")
+        if self.block < 1 or self.views < 1:
+            raise DataError(f"--block and --views must be at least 1, got {self.block} and {self.views}")
+        if self.scheme not in (known := sorted({name for name, _ in SCHEMES})):
+            raise DataError(f"--scheme must be one of {', '.join(known)}, got {self.scheme[:40]!r}")
+        parse(self.partition)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from blindsight.cli.output import progress, say
 from blindsight.holder import federation
 from blindsight.holder.plan import Plan, Views, make_plan
-from blindsight.holder.publish import offer, publish
+from blindsight.holder.publish import interrupted, offer, publish
 from blindsight.holder.sources import open_source
 from blindsight.protocol import manifest
 from blindsight.protocol.admission import demand_admitted, verify_federation
@@ -79,7 +79,7 @@ def _plan(settings: Settings, folder: Path, split: str, log: Log, secret: bytes)
 
 def _publish(settings: Settings, out: Path, name: str, plan: Plan, key: Any, log: Log) -> None:
     folder = out / name / "datasets" / plan.split_name
-    if not (folder / manifest.FILE_NAME).exists():
+    if not (folder / manifest.FILE_NAME).exists() or interrupted(folder):
         draws = entropy(settings.seed, "publish", name, plan.split_name)
         with progress(f"{name} publishes {plan.split_name}", plan.rows) as advance:
             publish(plan, key, folder, to_text(now()), advance, entropy=draws)

@@ -130,7 +130,9 @@ def step(store: Keystore, box: DropBox, log: Log, moment: datetime, *, entropy: 
         if proposal is None:
             return _report(store, Progress(phase="idle", refused=tuple(refused)), log)
         session = _accept(store, log, proposal, entropy)
-    session, bad = _take_in(session, documents + _agreed_elsewhere(log, session))
+    known_bad = {refusal.file for refusal in refused}
+    sound = [document for document in documents if document[0] not in known_bad]
+    session, bad = _take_in(session, sound + _agreed_elsewhere(log, session))
     session = _advance(store, log, session, moment)
     _keep(store, log, session)
     _send(store, box, log, session)

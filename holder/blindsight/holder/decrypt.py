@@ -48,11 +48,12 @@ def decrypt(
     for fault in manifest.shard_faults(offered, folder):
         raise fault
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    left = offered.predicate["rows"] if limit is None else min(limit, offered.predicate["rows"])
+    rows = int(offered.predicate["rows"])
+    left = rows if limit is None else max(0, min(limit, rows))
     total = left
     for entry in offered.predicate["shards"]:
         left -= _decrypt_shard(cipher, folder / entry["path"], out, left, advance)
-    return int(total)
+    return total
 
 
 def _cipher(store: Keystore, log: Log, offered: Manifest) -> Cipher:

@@ -69,8 +69,10 @@ def target_shape(fit: Fit, source_shape: Shape | None, block: int) -> Shape:
         ``(H, W, C)`` with ``H`` and ``W`` multiples of the block.
 
     Raises:
-        DataError: the shape is no multiple of the block, or cannot be told from images that differ.
+        DataError: the block is below 1, the shape is no multiple of it, or cannot be told from images that differ.
     """
+    if block < 1:
+        raise DataError(f"the block must be at least 1 pixel wide, got {block}")
     height, width = _target_sides(fit, source_shape, block)
     if height % block or width % block or not height or not width:
         raise DataError(

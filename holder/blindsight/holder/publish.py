@@ -79,6 +79,7 @@ def publish(
     advance: Callable[[int], None],
     *,
     entropy: Callable[[int], bytes] = os.urandom,
+    deliver: Callable[[], object] = lambda: None,
 ) -> Envelope:
     """Write shards and manifest into a folder; go on where an interrupted publish of the same plan was.
 
@@ -89,6 +90,8 @@ def publish(
         created: the present time.
         advance: called with the number of rows just written.
         entropy: gives so many random bytes: the data set's id and the order of its rows.
+        deliver: called when the manifest stands and before the job is forgotten, so that a publish killed while it
+            offers offers again; may be called twice.
 
     Returns:
         The signed manifest.
@@ -109,8 +112,14 @@ def publish(
             write_whole(_job_file(out), job.to_bytes(), mode=0o600)
     envelope = manifest.make(key, _predicate(plan, job, key.entry.fpr))
     write_whole(out / manifest.FILE_NAME, envelope.to_bytes())
+    deliver()
     shutil.rmtree(out / JOB_FOLDER)
     return envelope
+
+
+def interrupted(out: Path) -> bool:
+    """Whether a publish into this folder has begun and not ended."""
+    return _job_file(out).exists()
 
 
 def offer(folder: Path, place: Path, *, with_shards: bool) -> Path:

@@ -138,7 +138,7 @@ def _fit(options: argparse.Namespace) -> int:
     last = fit(
         verified, options.log, config, options.out, engine=options.engine, workers=options.workers, report=report
     )
-    best = max(last.history, key=lambda one: one.accuracy)
+    best = max(last.history, key=lambda one: (one.accuracy, one.number))  # of equals, the longer trained, as kept
     facts = {"run": str(options.out), "rounds": last.number, "best round": best.number}
     facts |= {"best val accuracy": f"{best.accuracy:.4f}", "weights": weights.digest(last.weights)}
     emit_facts(facts, as_json=options.json)
@@ -152,7 +152,7 @@ def _add_export(verbs: Verbs) -> None:
         "write the best model of a run as a signed bundle",
         "blindsight trainer export run --out bundle --log box",
     )
-    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder; must not exist")
     parser.add_argument("--name", default="model", help="the model's name (default: model)")
     add_log(parser)
@@ -164,11 +164,11 @@ def _export(options: argparse.Namespace) -> int:
     from blindsight.trainer.fit import NODES_FILE, verify
     from blindsight.trainer.job import read_nodes
 
-    verified = verify(options.log, options.federation, read_nodes(options.run / NODES_FILE))
+    verified = verify(options.log, options.federation, read_nodes(options.folder / NODES_FILE))
     log = read_log(options.log, options.federation)
     with passphrase.opened(options) as store:
         envelope = export(
-            options.run, verified.manifests, log, store.key, options.out, name=options.name, created=to_text(now())
+            options.folder, verified.manifests, log, store.key, options.out, name=options.name, created=to_text(now())
         )
     predicate = envelope.body()["predicate"]
     facts = {"bundle": str(options.out), "model": predicate["model"]["name"], "id": envelope.mid}

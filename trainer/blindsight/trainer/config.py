@@ -65,7 +65,8 @@ class RunConfig:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        faults = [fault for key, value in self.to_flower().items() if (fault := _fault(key, value))]
+        values = self.to_flower().items()
+        faults = [fault for key, value in values if (fault := _type_fault(value, key) or _fault(key, value))]
         if faults:
             raise FederationError("run configuration: " + "; ".join(faults))
 
@@ -81,20 +82,26 @@ class RunConfig:
         Raises:
             FederationError: E_FEDERATION: an unknown key, another type, or out of range.
         """
-        defaults = cls().to_flower()
-        faults = [f"there is no key {key!r}" for key in values if key not in defaults]
-        faults += [fault for key in values if key in defaults and (fault := _type_fault(values[key], key, defaults))]
+        kinds = _kinds()
+        faults = [f"there is no key {key!r}" for key in values if key not in kinds]
+        faults += [fault for key in values if key in kinds and (fault := _type_fault(values[key], key))]
         if faults:
-            raise FederationError("run configuration: " + "; ".join(faults), hint=f"keys are {', '.join(defaults)}")
-        named: dict[str, Any] = {key.replace("-", "_"): type(defaults[key])(value) for key, value in values.items()}
+            raise FederationError("run configuration: " + "; ".join(faults), hint=f"keys are {', '.join(kinds)}")
+        named: dict[str, Any] = {key.replace("-", "_"): kinds[key](value) for key, value in values.items()}
         of_recipe = {f.name for f in dataclasses.fields(Recipe)}
         recipe = Recipe(**{name: value for name, value in named.items() if name in of_recipe})
         own = {name: value for name, value in named.items() if name not in of_recipe}
         return cls(**own, recipe=recipe)
 
 
-def _type_fault(value: Any, key: str, defaults: Mapping[str, Value]) -> str:
-    expected = type(defaults[key])
+def _kinds() -> Mapping[str, type[Any]]:
+    """Key → type of its value."""
+    fields = (*dataclasses.fields(RunConfig), *dataclasses.fields(Recipe))
+    return {f.name.replace("_", "-"): type(f.default) for f in fields if f.name != "recipe"}
+
+
+def _type_fault(value: Any, key: str) -> str:
+    expected = _kinds()[key]
     accepted = (int, float) if expected is float else (expected,)
     if type(value) in accepted:
         return ""

@@ -16,7 +16,7 @@ from blindsight.protocol.identity import SigningKey
 from blindsight.protocol.log import Log
 from blindsight.protocol.manifest import Manifest
 from blindsight.trainer import checkpoint, weights
-from blindsight.trainer.checkpoint import BEST, Checkpoint
+from blindsight.trainer.checkpoint import BEST, LAST, Checkpoint
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.job import Job
 from blindsight.trainer.model import model_for
@@ -52,16 +52,18 @@ def export(
     job = Job.load(run)
     job.demand_manifests(manifests)
     config = RunConfig.from_flower(job.config)
-    best = _best(run, job)
+    best = _best(run, job, config.rounds)
     files = _files(best, manifests[0], config)
     predicate = _predicate(best, job, config, manifests, log, key.entry.fpr)
     model = {"id": os.urandom(16).hex(), "name": name, "version": "1"}
     return bundle.make(out, key, {**predicate, "model": model, "created": created}, files)
 
 
-def _best(run: Path, job: Job) -> Checkpoint:
-    if not (run / BEST).exists():
-        raise FederationError(f"{run} has no finished round yet", hint="blindsight trainer fit")
+def _best(run: Path, job: Job, rounds: int) -> Checkpoint:
+    history = checkpoint.load(run / LAST, job.digest).history if (run / LAST).exists() else ()
+    if not history or history[-1].number < rounds:
+        done = history[-1].number if history else 0
+        raise FederationError(f"{run} is not finished: {done} of {rounds} rounds", hint="blindsight trainer fit")
     return checkpoint.load(run / BEST, job.digest)
 
 

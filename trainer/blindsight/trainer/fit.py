@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +119,7 @@ def _run(engine: str, table: list[list[str]], config: RunConfig, out: Path, work
         return
     from blindsight.trainer import client_app, inprocess, server_app
 
-    nodes: list[dict[str, Any]] = [{"datasets": os.pathsep.join(folders)} for folders in table]
+    nodes: list[dict[str, Any]] = [{"datasets": json.dumps(folders)} for folders in table]
     inprocess.run(
         server_app.app,
         client_app.app,

@@ -51,7 +51,9 @@ def folders_of(node_config: Mapping[str, Any]) -> tuple[Path, ...]:
         FederationError: E_FEDERATION, the node is not configured.
     """
     if "datasets" in node_config:
-        return tuple(Path(part) for part in str(node_config["datasets"]).split(os.pathsep))
+        named = str(node_config["datasets"])
+        parts = json.loads(named) if named.startswith("[") else named.split(os.pathsep)
+        return tuple(Path(part) for part in parts)
     if NODES_VARIABLE in os.environ:
         table = json.loads(Path(os.environ[NODES_VARIABLE]).read_text())
         return tuple(Path(part) for part in table[int(node_config["partition-id"])])
@@ -64,8 +66,11 @@ def load(folders: tuple[Path, ...]) -> NodeData:
     Raises:
         FederationError: E_FEDERATION, a manifest or shard is missing, damaged or does not belong together.
     """
-    stamps = tuple((folder / FILE_NAME).stat().st_mtime_ns for folder in folders)
-    return _load(folders, stamps)
+    for folder in folders:
+        if not (folder / FILE_NAME).is_file():
+            raise FederationError(f"there is no manifest in {folder.name}", code="E_IO")
+    files = [path for folder in folders for path in (folder / FILE_NAME, *sorted(folder.glob("shards/*")))]
+    return _load(folders, tuple(path.stat().st_mtime_ns for path in files))
 
 
 @functools.lru_cache(maxsize=64)
@@ -76,6 +81,8 @@ def _load(folders: tuple[Path, ...], _stamps: tuple[int, ...]) -> NodeData:
         predicate = parse_unsigned(envelope)
         for fault in shard_faults_of(predicate, folder):
             raise FederationError(f"{predicate['dataset']['split']} split: {fault.message}", code=fault.code)
+        if predicate["dataset"]["split"] in predicates:
+            raise FederationError(f"this node has two {predicate['dataset']['split']} splits")
         predicates[predicate["dataset"]["split"]] = (folder, predicate)
     return _node(predicates, tuple(envelope.to_bytes() for envelope in envelopes))
 
