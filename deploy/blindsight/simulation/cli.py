@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ Flower on what they published, an operator predicts on encrypted test images. Ev
 exchange files through a drop-box folder only. Keys follow from --seed: use it to try things, not to protect images."""
 EXAMPLE = "blindsight simulate --holders 3 --scheme le --rounds 5 --out runs/first"
 RESULT = "result.json"
+SECONDS = "seconds.json"
 
 
 def main(words: Sequence[str]) -> int:
@@ -107,49 +110,58 @@ def play(settings: Settings, out: Path, workers: int) -> Outcome:
     from blindsight.simulation import agreeing, dealing, operating, outcome, training
 
     config = _config(settings)
-    seconds: dict[str, float] = {}
-    with _stage("deal", f"dealing {settings.data} to {settings.holders} holders", seconds):
+    seconds = _seconds_so_far(out)
+    stage = partial(_stage, out, seconds)
+    with stage("deal", f"dealing {settings.data} to {settings.holders} holders"):
         dealt = dealing.deal(settings, out)
-    with _stage("agree", "identities, genesis and epoch ceremony over the drop-box", seconds):
+    with stage("agree", "identities, genesis and epoch ceremony over the drop-box"):
         log = agreeing.agree(settings, out)
-    with _stage("publish", f"every holder encrypts with {settings.scheme} and publishes", seconds):
+    with stage("publish", f"every holder encrypts with {settings.scheme} and publishes"):
         training.publish_all(settings, out, log)
-    with _stage("check", "the trainer verifies all manifests", seconds):
+    with stage("check", "the trainer verifies all manifests"):
         verified = training.check(settings, out, log)
-    with _stage("train", f"{settings.rounds} rounds on the {settings.engine} engine", seconds):
+    with stage("train", f"{settings.rounds} rounds on the {settings.engine} engine"):
         last = training.train(settings, out, config, verified, workers)
-    with _stage("export", "the trainer exports and signs the best model", seconds):
+    with stage("export", "the trainer exports and signs the best model"):
         trained = training.export_model(out, verified, log, last)
-    with _stage("predict", "the operator predicts on encrypted test images; the holders measure the controls", seconds):
+    with stage("predict", "the operator predicts on encrypted test images; the holders measure the controls"):
         measured = operating.operate(settings, out, log, trained.bundle)
-    control = _play_control(settings, out, workers, seconds)
+    with stage("control", "the same federation without encryption") if settings.control else contextlib.nullcontext():
+        control = _play_control(settings, out, workers)
     result = outcome.Outcome(settings, out, dealt, log, verified, trained, measured, control, seconds)
-    with _stage("report", "writing the report", seconds):
+    with stage("report", "writing the report"):
         outcome.write_report(result)
     _write_result(result, out)
     return result
 
 
-def _play_control(settings: Settings, out: Path, workers: int, seconds: dict[str, float]) -> float | None:
+def _play_control(settings: Settings, out: Path, workers: int) -> float | None:
     """Test accuracy of the same federation without encryption, if it was asked for."""
     if settings.control != "plain":
         return None
     plain = dataclasses.replace(settings, scheme="plain", control="")
     folder = out / "control-plain"
     plain.begin(folder, resume=folder.exists())
-    with _stage("control", "the same federation without encryption", seconds):
-        return play(plain, folder, workers).measured.encrypted.accuracy
+    return play(plain, folder, workers).measured.encrypted.accuracy
 
 
 def _write_result(result: Outcome, out: Path) -> None:
-    import json
-
     write_whole(out / RESULT, json.dumps(result.to_json(), indent=1).encode() + b"\n")
 
 
+def _seconds_so_far(out: Path) -> dict[str, float]:
+    """Seconds spent in each stage by earlier runs that this one resumes."""
+    file = out / SECONDS
+    return dict(json.loads(file.read_bytes())) if file.exists() else {}
+
+
 @contextlib.contextmanager
-def _stage(name: str, sentence: str, seconds: dict[str, float]) -> Iterator[None]:
+def _stage(out: Path, seconds: dict[str, float], name: str, sentence: str) -> Iterator[None]:
+    """Say what is done and add up how long it takes, over interruptions too."""
     say(sentence)
     start = time.monotonic()
-    yield
-    seconds[name] = time.monotonic() - start
+    try:
+        yield
+    finally:
+        seconds[name] = seconds.get(name, 0.0) + time.monotonic() - start
+        write_whole(out / SECONDS, json.dumps(seconds).encode() + b"\n")

@@ -57,8 +57,11 @@ class InProcessGrid(Grid):
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Let the addressed nodes answer."""
         sent = list(messages)
-        with ThreadPoolExecutor(self._workers) as pool:
+        pool = ThreadPoolExecutor(self._workers)
+        try:
             replies = list(pool.map(self._answer, sent))
+        finally:
+            pool.shutdown(cancel_futures=True)  # interrupted, only the nodes at work finish
         ids = [_identify(message) for message in sent]
         self._replies |= dict(zip(ids, replies, strict=True))
         return ids
