@@ -24,7 +24,7 @@ from blindsight.simulation.settings import Settings
 from blindsight.trainer import export, weights
 from blindsight.trainer.checkpoint import BEST, Checkpoint, Round, load
 from blindsight.trainer.config import RunConfig
-from blindsight.trainer.fit import Verified, fit, offers_in, verify
+from blindsight.trainer.fit import Verified, fit, verify
 from blindsight.trainer.job import Job
 
 SPLITS = ("train", "val", "test")
@@ -94,7 +94,7 @@ def check(settings: Settings, out: Path, log: Log) -> Verified:
         FederationError: E_FEDERATION, naming every fault.
     """
     offered = sorted((out / "dropbox").glob("*/data/*/*/" + manifest.FILE_NAME))
-    envelopes: dict[str, Envelope] = offers_in(offered)
+    envelopes = manifest.offers_in(offered)
     _, faults = verify_federation(log, envelopes, now())
     demand_admitted(faults)
     folders = [out / name / "datasets" / split for name in settings.names for split in ("train", "val")]

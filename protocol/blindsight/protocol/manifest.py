@@ -208,6 +208,25 @@ def load(path: Path, log: Log) -> Manifest:
     return read(Envelope.from_bytes(data, str(file)), log)
 
 
+def offers_in(paths: Sequence[Path]) -> dict[str, Envelope]:
+    """Read manifests, unverified: path → envelope.
+
+    Args:
+        paths: manifest files, or folders that hold one.
+
+    Raises:
+        FormatError: E_IO, one cannot be read; E_FORMAT.
+    """
+    offers = {}
+    for path in paths:
+        file = path / FILE_NAME if path.is_dir() else path
+        try:
+            offers[str(file)] = Envelope.from_bytes(file.read_bytes(), str(file))
+        except OSError as error:
+            raise FormatError(f"manifest {file} cannot be read: {error.strerror}", code="E_IO") from error
+    return offers
+
+
 def shard_faults(manifest: Manifest, folder: Path) -> list[BlindsightError]:
     """What is wrong with the shards beside a manifest: missing, of another size, of another content."""
     return shard_faults_of(manifest.predicate, folder)

@@ -14,7 +14,7 @@ from blindsight.cli.output import emit, emit_facts, emit_json, say
 from blindsight.protocol.admission import Fault, verify_federation
 from blindsight.protocol.clock import now, to_text
 from blindsight.protocol.dropbox import read_log
-from blindsight.protocol.manifest import shard_faults
+from blindsight.protocol.manifest import offers_in, shard_faults
 
 if TYPE_CHECKING:
     from blindsight.trainer.config import RunConfig
@@ -47,8 +47,6 @@ def _add_check(verbs: Verbs) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from blindsight.trainer.fit import offers_in
-
     offers = offers_in(options.manifests)
     log = read_log(options.log, options.federation)
     manifests, faults = verify_federation(log, offers, now())

@@ -13,10 +13,9 @@ from typing import Any
 from blindsight.protocol.admission import demand_admitted, verify_federation
 from blindsight.protocol.clock import now
 from blindsight.protocol.dropbox import read_log
-from blindsight.protocol.envelope import Envelope
-from blindsight.protocol.errors import FederationError, FormatError
+from blindsight.protocol.errors import FederationError
 from blindsight.protocol.files import write_whole
-from blindsight.protocol.manifest import FILE_NAME, Manifest
+from blindsight.protocol.manifest import Manifest, offers_in
 from blindsight.trainer import checkpoint
 from blindsight.trainer.checkpoint import LAST, Checkpoint
 from blindsight.trainer.config import RunConfig
@@ -39,25 +38,6 @@ class Verified:
 
     manifests: tuple[Manifest, ...]
     folders: Mapping[str, tuple[Path, ...]]
-
-
-def offers_in(paths: Sequence[Path]) -> dict[str, Envelope]:
-    """Read manifests, unverified: path → envelope.
-
-    Args:
-        paths: manifest files, or folders that hold one.
-
-    Raises:
-        FormatError: E_IO, one cannot be read; E_FORMAT.
-    """
-    offers = {}
-    for path in paths:
-        file = path / FILE_NAME if path.is_dir() else path
-        try:
-            offers[str(file)] = Envelope.from_bytes(file.read_bytes(), str(file))
-        except OSError as error:
-            raise FormatError(f"manifest {file} cannot be read: {error.strerror}", code="E_IO") from error
-    return offers
 
 
 def verify(log_folder: Path, code: str | None, paths: Sequence[Path]) -> Verified:
