@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -210,13 +209,9 @@ def test_without_a_passphrase_and_a_terminal_the_status_says_so(ward, monkeypatc
 
 
 def test_the_passphrase_may_come_over_a_file_descriptor(ward):
-    reading, writing = os.pipe()
-    with contextlib.closing(os.fdopen(reading)), os.fdopen(writing, "wb") as end:
-        end.write(worlds.PASSPHRASE)
-        end.flush()
-        status, _, _ = ward.run(
-            "holder", "key", "show", "--keystore", ward.root / "anna/keystore.json", "--passphrase-fd", reading
-        )
+    with (ward.root / "anna/passphrase").open("rb") as file:
+        words = ("--keystore", ward.root / "anna/keystore.json", "--passphrase-fd", file.fileno())
+        status, _, _ = ward.run("holder", "key", "show", *words)
     assert status == 0
 
 
