@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blindsight.cli.arguments import at_least
 from blindsight.cli.output import emit, emit_json, say
 from blindsight.protocol.clock import now
 from blindsight.protocol.files import write_whole
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, metavar="N", help="at most N training images in all")
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (default: 0)")
     parser.add_argument("--control", choices=("plain",), default="", help="also play it without encryption, to compare")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="holders that compute at a time")
+    parser.add_argument("--workers", type=at_least(1), default=os.cpu_count() or 1, help="holders at a time")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the run configuration"
     )

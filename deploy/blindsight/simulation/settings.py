@@ -85,7 +85,7 @@ class Settings:
         elif out.exists() and any(out.iterdir()):
             hint = "add --resume to go on, or name another --out" if stored.exists() else "name another --out"
             raise DataError(f"{out} is not empty", code="E_EXISTS", hint=hint)
-        out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(stored, json.dumps(dataclasses.asdict(self), indent=1).encode() + b"\n")
 
     def _demand_same(self, stored: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -219,7 +219,7 @@ def _advance(store: Keystore, log: Log, session: Session, moment: datetime) -> S
     try:
         advanced = agreement.advance(session, store.key)
     except ConflictError as error:
-        _write_evidence(store, [error])
+        write_evidence(store, [error])
         _demand_before_deadline(store, log, session, moment)
         _keep(store, log, session)
         raise
@@ -301,15 +301,15 @@ def _progress(session: Session, refused: list[Refusal]) -> Progress:
 
 def _report(store: Keystore, progress: Progress, log: Log) -> Progress:
     """Complete a progress with the log's view, and write evidence files."""
-    evidence = _write_evidence(store, [refusal.error for refusal in progress.refused])
-    fields = {name: getattr(progress, name) for name in Progress.__slots__} | {"evidence": evidence}
+    evidence = write_evidence(store, [refusal.error for refusal in progress.refused])
     if progress.phase == "idle" and log.epochs:
-        fields |= {"phase": Phase.ACTIVE.value, "epoch": log.latest.number, "kcv": log.latest.kcv}
-    return Progress(**fields)
+        phase, epoch, kcv = Phase.ACTIVE.value, log.latest.number, log.latest.kcv
+        progress = replace(progress, phase=phase, epoch=epoch, kcv=kcv)
+    return replace(progress, evidence=evidence)
 
 
-def _write_evidence(store: Keystore, errors: Sequence[ProtocolError]) -> tuple[Path, ...]:
-    """Keep what convinces a third party, beside the keystore."""
+def write_evidence(store: Keystore, errors: Sequence[ProtocolError]) -> tuple[Path, ...]:
+    """Keep what convinces a third party, beside the keystore: the files."""
     written = []
     for error in errors:
         for document in error.evidence:

@@ -23,12 +23,13 @@ from blindsight.protocol.scheme import SCHEMES
 WAITING = 75
 DEFAULT_DEADLINE_DAYS = 7
 DEFAULT_LIFETIME_DAYS = 365
+MOST_DAYS = 36_500
 
 
 def main(words: Sequence[str]) -> int:
     """Run one verb of the holder."""
     verbs = Verbs(
-        "holder", "keys, federation, epoch, publishing: for those who own images", "blindsight holder key init"
+        "holder", "keys, federation, epoch, publishing: for those who own images", "blindsight holder key init --name A"
     )
     key.add_verbs(verbs, "holder")
     _add_federation_verbs(verbs)
@@ -132,9 +133,9 @@ def _add_epoch_verbs(verbs: Verbs) -> None:
     propose.add_argument(
         "--scheme", action="append", choices=names, help="a scheme to allow; may be repeated (default: le)"
     )
-    propose.add_argument("--deadline-days", type=float, default=DEFAULT_DEADLINE_DAYS, help="how long members wait")
+    propose.add_argument("--deadline-days", type=_days, default=DEFAULT_DEADLINE_DAYS, help="how long members wait")
     propose.add_argument(
-        "--lifetime-days", type=float, default=DEFAULT_LIFETIME_DAYS, help="how long the epoch may be used"
+        "--lifetime-days", type=_days, default=DEFAULT_LIFETIME_DAYS, help="how long the epoch may be used"
     )
     step = verbs.add(
         "epoch step",
@@ -152,6 +153,13 @@ def _add_epoch_verbs(verbs: Verbs) -> None:
         parser.add_argument(
             "--i-accept-unverified-peers", action="store_true", help="go on without a compared code (terminal only)"
         )
+
+
+def _days(text: str) -> float:
+    days = float(text)
+    if not 0 < days <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"expected more than 0 and at most {MOST_DAYS} days, got {text[:20]!r}")
+    return days
 
 
 def _demand_verified(here: site.Site, options: argparse.Namespace) -> None:

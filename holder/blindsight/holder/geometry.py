@@ -152,7 +152,7 @@ def _cut_or_padded(fit: Fit, image: Picture, shape: Shape) -> Picture:
         return np.pad(image, ((0, height), (0, width), (0, 0)), mode="edge")
     if fit.policy == "crop" and height <= 0 and width <= 0:
         top, left = -height // 2, -width // 2
-        return image[top : top + shape[0], left : left + shape[1]]
+        return image[top : top + shape[0], left : left + shape[1]].copy()  # the rest need not stay in memory
     raise DataError(
         f"fit policy {fit.policy} cannot bring {image.shape[0]}x{image.shape[1]} pixels to {shape[0]}x{shape[1]}",
         hint=f"use --fit resize --size {shape[0]}x{shape[1]}",

@@ -120,7 +120,7 @@ class Plan:
         labels = b"" if self.split.labels is None else self.split.labels.tobytes()
         places = np.linspace(0, len(self.split) - 1, SAMPLE if len(self.split) else 0)
         pixels = hashlib.sha256()
-        for image in self.split.read(np.unique(places.astype(np.int64))):
+        for image in self.split.each(np.unique(places.astype(np.int64))):
             pixels.update(image.tobytes())
         document = {
             "dataset": [self.name, self.split_name, len(self.split), hashlib.sha256(labels).hexdigest()],

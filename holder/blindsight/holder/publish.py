@@ -134,9 +134,10 @@ def offer(folder: Path, place: Path, *, with_shards: bool) -> Path:
         The folder in the drop-box.
     """
     target = place / folder.name
-    target.mkdir(parents=True, exist_ok=True)
-    if with_shards:
-        shutil.copytree(folder / "shards", target / "shards", dirs_exist_ok=True)
+    (target / "shards" if with_shards else target).mkdir(parents=True, exist_ok=True)
+    for path in sorted((folder / "shards").glob("*.safetensors")) if with_shards else ():
+        with path.open("rb") as source, replacing(target / "shards" / path.name) as file:
+            shutil.copyfileobj(source, file)
     write_whole(target / manifest.FILE_NAME, (folder / manifest.FILE_NAME).read_bytes())
     return target
 
@@ -161,7 +162,8 @@ def _begin(plan: Plan, out: Path, created: str, entropy: Callable[[int], bytes])
         return job
     if (out / manifest.FILE_NAME).exists():
         raise DataError(f"{out} holds a published data set", code="E_EXISTS", hint="name another folder with --out")
-    (out / "shards").mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True, mode=0o750)
+    (out / "shards").mkdir(exist_ok=True, mode=0o750)
     (out / JOB_FOLDER).mkdir(mode=0o700, exist_ok=True)
     job = Job(plan.digest, entropy(16).hex(), entropy(32), created)
     write_whole(file, job.to_bytes(), mode=0o600)
@@ -190,7 +192,7 @@ def _write_shard(
         job.dataset, plan.log.fed, plan.epoch.number, plan.descriptor.digest, first_row=first, rows=len(rows)
     )
     digest, size = hashlib.sha256(), 0
-    with replacing(out / path) as file:
+    with replacing(out / path, mode=0o640) as file:
         for piece in _pieces(plan, job, head, rows, advance):
             file.write(piece)
             digest.update(piece)
@@ -220,7 +222,8 @@ def _plain_rows(plan: Plan, job: Job, rows: Rows) -> Images:
     """The views that stand in these rows, before encryption."""
     count = plan.views.count
     numbers, wanted = rows // count, rows % count
-    images = geometry.apply_all(plan.fit, plan.split.read(numbers), plan.descriptor.shape)
+    read = plan.split.read if plan.split.shape == plan.descriptor.shape else plan.split.each
+    images = geometry.apply_all(plan.fit, read(numbers), plan.descriptor.shape)
     seed, ids = expand(job.seed, "views"), [str(number) for number in numbers]
     made = views(images, count, seed=seed, ids=ids, crop=plan.views.crop, mirror=plan.views.mirror)
     chosen: Images = made[np.arange(len(rows)) * count + wanted]

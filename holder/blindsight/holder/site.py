@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from blindsight.cli import passphrase
-from blindsight.holder import federation
+from blindsight.cli.output import say
+from blindsight.holder import ceremony, federation
 from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.errors import ConflictError
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Log
 
@@ -41,4 +43,11 @@ def opened(options: argparse.Namespace) -> Iterator[Site]:
     """
     with passphrase.opened(options) as store:
         box = DropBox(options.dropbox)
-        yield Site(store, box, federation.follow(store, box, federation.choose(store, options.federation)))
+        fed = federation.choose(store, options.federation)
+        try:
+            log = federation.follow(store, box, fed)
+        except ConflictError as error:
+            for path in ceremony.write_evidence(store, [error]):
+                say(f"evidence kept in {path}")
+            raise
+        yield Site(store, box, log)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from blindsight.protocol.errors import BlindsightError, MissingExtraError
+from blindsight.protocol.errors import BlindsightError, FormatError, MissingExtraError
 
 ROLES: Mapping[str, tuple[str, str]] = {
     "simulate": ("blindsight.simulation.cli", "play a whole federation on this machine, every party in its own folder"),
@@ -53,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # the machine's fault, not the caller's: a full disk, a folder that is none
+        place = error.filename or "a file"
+        refusal = FormatError(f"{place} cannot be read or written: {error.strerror or error}", code="E_IO")
+        return _refuse(refusal, as_json="--json" in words)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -70,6 +70,17 @@ def _parser(program: str, summary: str, example: str) -> argparse.ArgumentParser
     )
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number from ``least``."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text[:20]!r}")
+        return int(text)
+
+    return number
+
+
 def add_keystore(parser: argparse.ArgumentParser) -> None:
     """Add the options that find and open a keystore."""
     parser.add_argument(

@@ -87,8 +87,8 @@ def _from_descriptor(number: int) -> bytes:
     try:
         with os.fdopen(os.dup(number), "rb") as file:
             return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise KeystoreError(f"file descriptor {number} cannot be read: {error.strerror}", code="E_IO") from error
+    except (OSError, OverflowError) as error:
+        raise KeystoreError(f"file descriptor {number} cannot be read", code="E_IO") from error
 
 
 def _from_file(path: Path, *, by_systemd: bool = False) -> bytes:

@@ -138,7 +138,8 @@ _MUST_AGREE: Sequence[tuple[str, str, Callable[[Manifest], Any]]] = (
 
 
 def _minority(manifests: Sequence[Manifest], code: str, what: str, value: Callable[[Manifest], Any]) -> list[Fault]:
-    counts = Counter(value(manifest) for manifest in manifests)
+    # A holder has one voice for each value, however many splits it offers.
+    counts = Counter(found for found, _ in {(value(m), m.predicate["holder"]) for m in manifests})
     if len(counts) < 2:
         return []
     (usual, most), (_, second) = counts.most_common(2)

@@ -113,13 +113,18 @@ def _bounded_integer(text: str) -> int:
     return int(text)
 
 
-def parse_canonical(data: bytes, what: str) -> Any:
+def parse_canonical(data: bytes, what: str, *, limit: int = MAX_DOCUMENT_BYTES) -> Any:
     """Parse JSON and demand that it stands in canonical form, so that one value has one hash.
+
+    Args:
+        data: the document.
+        what: its name in the error sentence.
+        limit: largest accepted size in bytes.
 
     Raises:
         FormatError: E_FORMAT or E_CANON.
     """
-    value = parse_json(data, what)
+    value = parse_json(data, what, limit=limit)
     if canonical(value) != data:
         raise FormatError(f"{what} is not in canonical form", code="E_CANON")
     return value

@@ -17,8 +17,8 @@
     ├── ServingError                inference is refused
     └── MissingExtraError           a part of the distribution is not installed
 
-A caller's bug stays ``ValueError`` or ``TypeError`` with a traceback; the command turns only ``BlindsightError`` into
-a sentence. No message carries a key, a pixel or a passphrase.
+A caller's bug stays ``ValueError`` or ``TypeError`` with a traceback; the command turns only ``BlindsightError``
+and ``OSError`` into a sentence. No message carries a key, a pixel or a passphrase.
 """
 
 from __future__ import annotations

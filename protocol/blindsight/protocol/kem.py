@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.hpke import (
 from blindsight.protocol.errors import SignatureError
 
 SUITE = "BLINDSIGHT1-XWING-ED25519-SHA256"
-SEED_BYTES = 32
 PUBLIC_BYTES = 1216
 OVERHEAD_BYTES = 1120 + 16
 _MLKEM_PUBLIC_BYTES = 1184

@@ -30,7 +30,7 @@ from blindsight.protocol.identity import MAX_NAME, ROLES, SigningKey
 
 FORMAT = "blindsight-keystore"
 VERSION = 1
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 256 * 2**20  # an open ceremony of 256 members takes 190 MB
 KEY_BYTES = 32
 _WRAP_BYTES = KEY_BYTES + 16
 
@@ -134,14 +134,18 @@ class Keystore:
         """Seal the data and replace the file; the old content is gone afterwards.
 
         Raises:
-            KeystoreError: E_IO, the file cannot be written; the old one stands.
+            KeystoreError: E_IO, the file cannot be written, or no reader would take it; the old one stands.
         """
-        self._document = _seal(self._document, self._data_key, self.data)
+        document = _seal(self._document, self._data_key, self.data)
+        sealed = canonical(document) + b"\n"
+        if len(sealed) > MAX_BYTES:
+            raise KeystoreError(f"{self.path} would have {len(sealed)} bytes, more than any reader takes", code="E_IO")
         try:
             with replacing(self.path, mode=0o600) as file:
-                file.write(canonical(self._document) + b"\n")
+                file.write(sealed)
         except OSError as error:
             raise KeystoreError(f"{self.path} cannot be written: {error.strerror}", code="E_IO") from error
+        self._document = document
 
 
 def create(
@@ -366,6 +370,6 @@ def _unseal(document: Mapping[str, Any], data_key: bytes) -> dict[str, Any]:
             code="E_TAMPERED",
             hint="restore the file from a backup",
         ) from error
-    data: dict[str, Any] = parse_canonical(plain, "the keystore's content")
+    data: dict[str, Any] = parse_canonical(plain, "the keystore's content", limit=MAX_BYTES)
     fields.demand(_IDENTITY, data.get("identity"), "the keystore's identity")
     return data

@@ -79,9 +79,13 @@ def demand_file(folder: Path, name: str, sha256: str, size: int | None = None) -
         SignatureError: E_SHA, another content.
     """
     path = folder / name
-    if not path.is_file() or path.is_symlink():
-        raise FormatError(f"{name} is missing beside its manifest", code="E_IO")
-    if size is not None and path.stat().st_size != size:
-        raise FormatError(f"{name} has {path.stat().st_size} bytes, the manifest states {size}", code="E_SHARD")
-    if file_digest(path) != sha256:
+    try:
+        if not path.is_file() or path.is_symlink():
+            raise FormatError(f"{name} is missing beside its manifest", code="E_IO")
+        if size is not None and path.stat().st_size != size:
+            raise FormatError(f"{name} has {path.stat().st_size} bytes, the manifest states {size}", code="E_SHARD")
+        digest = file_digest(path)
+    except OSError as error:
+        raise FormatError(f"{name} cannot be read: {error.strerror}", code="E_IO") from error
+    if digest != sha256:
         raise SignatureError(f"{name} is not the file that was signed: its SHA-256 differs", code="E_SHA")

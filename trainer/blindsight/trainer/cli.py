@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blindsight.cli import key, passphrase
-from blindsight.cli.arguments import Verbs, add_keystore, add_log
+from blindsight.cli.arguments import Verbs, add_keystore, add_log, at_least
 from blindsight.cli.output import emit, emit_facts, emit_json, say
 from blindsight.protocol.admission import Fault, verify_federation
 from blindsight.protocol.clock import now, to_text
@@ -26,7 +26,7 @@ def main(words: Sequence[str]) -> int:
     """Run one verb of the trainer."""
     os.environ.setdefault(SPINNING, "0")  # before torch loads: idle threads must not burn the other holder's core
     verbs = Verbs(
-        "trainer", "check manifests, train on encrypted shards, export a bundle", "blindsight trainer key init"
+        "trainer", "check manifests, train on encrypted shards, export a bundle", "blindsight trainer key init --name T"
     )
     key.add_verbs(verbs, "trainer")
     _add_check(verbs)
@@ -93,7 +93,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", default="small", help="network behind the stem (default: small)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batch order (default: 0)")
     parser.add_argument("--engine", choices=("inprocess", "ray"), default="inprocess", help="default: inprocess")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="holders that compute at a time")
+    parser.add_argument("--workers", type=at_least(1), default=os.cpu_count() or 1, help="holders at a time")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="another key of the run configuration"
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from blindsight.protocol import bundle, tensorfile
-from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.identity import SigningKey
@@ -73,12 +72,11 @@ def _files(best: Checkpoint, manifest: Manifest, config: RunConfig) -> dict[str,
     network = model_for(descriptor, len(classes), config)
     weights.unpack(best.weights, network)
     state = {name: tensor.numpy() for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
-    arch = {"v": 1, "network": config.network, "params": _arch(manifest, config)}
     return {
-        "model.onnx": to_onnx(network, descriptor.shape),
-        "weights.safetensors": tensorfile.to_bytes(state, {"v": 1, "kind": "weights"}),
-        "config.json": canonical(arch) + b"\n",
-        "labels.json": canonical(list(classes)) + b"\n",
+        bundle.MODEL: to_onnx(network, descriptor.shape),
+        bundle.WEIGHTS: tensorfile.to_bytes(state, {"v": 1, "kind": "weights"}),
+        bundle.CONFIG: bundle.config_file(config.network, _arch(manifest, config)),
+        bundle.LABELS: bundle.labels_file(classes),
     }
 
 

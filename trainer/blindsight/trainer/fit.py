@@ -22,7 +22,6 @@ from blindsight.trainer.config import RunConfig
 from blindsight.trainer.job import Job
 
 NODES_FILE = "nodes.json"
-ENGINES = ("inprocess", "ray")
 WATCH_SECONDS = 1.0
 Report = Callable[[checkpoint.Round], None]
 

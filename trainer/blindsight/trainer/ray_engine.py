@@ -40,6 +40,8 @@ SWITCHES: Mapping[str, str] = {
     "PYTHONSAFEPATH": "1",
 }
 
+SECRETS = ("BLINDSIGHT_PASSPHRASE", "BLINDSIGHT_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY")  # no node opens a keystore
+
 
 def run(nodes: int, config: RunConfig, out: Path, workers: int) -> None:
     """Run a job on the Simulation Runtime.
@@ -67,7 +69,7 @@ def run(nodes: int, config: RunConfig, out: Path, workers: int) -> None:
 def _environment(home: Path, out: Path) -> dict[str, str]:
     scripts = sysconfig.get_path("scripts")
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in SECRETS},
         **SWITCHES,
         "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
         "FLWR_HOME": str(home / "flwr"),

@@ -6,8 +6,10 @@ Its folder comes from the server's own environment or context, never from the ru
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context
@@ -17,6 +19,7 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 from blindsight.protocol.admission import demand_admitted, verify_federation
 from blindsight.protocol.clock import now
 from blindsight.protocol.dropbox import read_log
+from blindsight.protocol.encoding import people_code
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.manifest import Manifest
@@ -39,10 +42,11 @@ def main(grid: Grid, context: Context) -> None:
     config = RunConfig.from_flower(context.run_config)
     job.demand_config(config)
     cohort = Cohort(grid, config.timeout)
-    manifests = _admit(cohort, job)
-    checkpoint = resume(folder, job.digest) or _start(job, manifests[0], config)
-    checkpoint = _train(cohort, _strategy(), checkpoint, config, folder)
-    _finish(cohort, _strategy(), checkpoint, folder)
+    with _alone(folder):
+        manifests = _admit(cohort, job)
+        checkpoint = resume(folder, job.digest) or _start(job, manifests[0], config)
+        checkpoint = _train(cohort, _strategy(), checkpoint, config, folder)
+        _finish(cohort, _strategy(), checkpoint, folder)
 
 
 def _state_folder(context: Context) -> Path:
@@ -52,6 +56,18 @@ def _state_folder(context: Context) -> Path:
     return Path(str(named))
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two servers in one folder would sweep and overwrite each other's checkpoints."""
+    with (folder / "lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            hint = "wait for it to end; a killed --engine ray may have left a flower-superlink"
+            raise FederationError(f"another process trains in {folder}", hint=hint) from error
+        yield
+
+
 def _strategy() -> FedAvg:
     """Flower's own strategy; who takes part is decided by the cohort."""
     return FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1)
@@ -59,7 +75,7 @@ def _strategy() -> FedAvg:
 
 def _admit(cohort: Cohort, job: Job) -> list[Manifest]:
     """Verify what the nodes offer, against the log, against each other and against the job."""
-    log = read_log(Path(job.log), None)
+    log = read_log(Path(job.log), people_code(bytes.fromhex(job.fed)))
     admitted: list[Manifest] = []
 
     def decide(offers: Mapping[int, tuple[bytes, ...]]) -> Mapping[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,6 +70,11 @@ class Split:
         if indices.size and not 0 <= indices.min() <= indices.max() < self.count:
             raise ValueError(f"indices must be from 0 to {self.count - 1}, got {indices.min()} to {indices.max()}")
         return self.reader.read(indices.astype(np.int64))
+
+    def each(self, indices: NDArray[np.integer]) -> Iterator[Picture]:
+        """Read some images one at a time, however large a photograph is; arguments and errors are those of ``read``."""
+        for index in indices:
+            yield from self.read(np.array([index]))
 
     def part(self, indices: NDArray[np.integer]) -> Split:
         """The split that holds only these images, in this order.
