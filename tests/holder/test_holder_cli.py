@@ -135,7 +135,7 @@ def test_three_people_come_from_nothing_to_published_data(desk):
         assert desk.json(name, "key init", "--name", name)["name"] == name
     code = desk.json("anna", "federation create", "--name", "ward")["code"]
     assert {desk.json(name, "federation sign")["code"] for name in NAMES[1:]} == {code}
-    assert desk.json("cleo", "federation show")["signatures missing"] == []
+    assert desk.json("cleo", "federation show")["signatures_missing"] == []
     assert [desk.holder(name, "federation verify", code)[0] for name in NAMES] == [0, 0, 0]
     assert desk.json("bert", "epoch propose", "--scheme", "le")["epoch"] == 1
     assert desk.round() == [WAITING, WAITING, WAITING]
@@ -257,7 +257,7 @@ def test_a_federation_shows_who_has_not_signed(desk):
         desk.box.put_card(store.key, worlds.CREATED)
     desk.json("anna", "federation create", "--name", "ward")
     desk.json("bert", "federation sign")
-    assert desk.json("anna", "federation show")["signatures missing"] == [stores[2].key.entry.label]
+    assert desk.json("anna", "federation show")["signatures_missing"] == [stores[2].key.entry.label]
 
 
 def test_an_identity_that_no_genesis_names_has_nothing_to_sign(ward):
@@ -278,7 +278,7 @@ def test_a_step_without_a_ceremony_is_idle_and_done(ward):
 def test_a_step_says_whom_it_waits_for(ward):
     ward.json("anna", "epoch propose")
     status, facts, _ = ward.step("bert")
-    assert (status, facts["waiting for"]) == (WAITING, f"commit of {ward.key('cleo').entry.label}")
+    assert (status, facts["waiting_for"]) == (WAITING, f"commit of {ward.key('cleo').entry.label}")
 
 
 def test_a_second_proposal_is_refused_while_one_is_open(ward):

@@ -190,14 +190,14 @@ def test_fit_reports_every_model_and_says_what_came_out(trainer, folders, tmp_pa
 def test_fit_names_the_round_whose_model_was_kept(trainer, folders, run):
     _, out, _ = trainer("fit", *folders, "--out", run, *SETTINGS, "--json")
     best = checkpoint.load(run / BEST, Job.load(run).digest)
-    assert json.loads(out)["best round"] == best.number
+    assert json.loads(out)["best_round"] == best.number
 
 
 def test_of_equally_good_rounds_fit_names_the_one_that_was_kept(trainer, box, folders, tmp_path):
     words = [folders[0], folders[2], "--out", tmp_path / "run", *SETTINGS, "--json"]
     _, out, _ = trainer("fit", *words)
     best = checkpoint.load(tmp_path / "run" / BEST, Job.load(tmp_path / "run").digest)
-    assert (json.loads(out)["best round"], best.number) == (2, 2)
+    assert (json.loads(out)["best_round"], best.number) == (2, 2)
 
 
 def test_the_same_command_on_a_finished_run_gives_the_same_answer(trainer, folders, run):

@@ -115,7 +115,9 @@ def _predict(own: Path, source: Path, out: Path, party: str, name: str, *more: s
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONSAFEPATH": "1"}
+    """The operator opens no keystore, so it gets no passphrase."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSIGHT_")}
+    return {**kept, "PYTHONSAFEPATH": "1"}
 
 
 def _controls(

@@ -10,7 +10,7 @@ from typing import Any
 
 from blindsight.cli import key, passphrase
 from blindsight.cli.arguments import Verbs, add_federation, add_keystore
-from blindsight.cli.output import emit, emit_facts, emit_json, say
+from blindsight.cli.output import emit, emit_facts, say
 from blindsight.holder import ceremony, federation, publish_cli, site
 from blindsight.protocol.clock import now, to_text
 from blindsight.protocol.dropbox import DropBox
@@ -58,7 +58,7 @@ def _add_federation_verbs(verbs: Verbs) -> None:
         "federation verify",
         _verify,
         "compare the federation code that another member read to you, and remember that it fits",
-        "blindsight holder federation verify 6020-S8AH-… --dropbox box",
+        'blindsight holder federation verify "$CODE" --dropbox box',
     )
     verify.add_argument("code", help="all ten groups, as read aloud")
     for parser in (create, sign, show, verify):
@@ -206,10 +206,10 @@ def _report_step(progress: ceremony.Progress, options: argparse.Namespace) -> No
     if progress.waiting_for:
         facts |= {"waiting for": f"{progress.waiting_kind} of {', '.join(progress.waiting_for)}"}
     if options.json:
-        refused = [{"file": r.file, "code": r.error.code, "message": r.error.message} for r in progress.refused]
-        emit_json({**facts, "refused": refused})
-    else:
-        emit_facts(facts, as_json=False)
+        facts["refused"] = [
+            {"file": r.file, "code": r.error.code, "message": r.error.message} for r in progress.refused
+        ]
+    emit_facts(facts, as_json=options.json)
 
 
 def _status(options: argparse.Namespace) -> int:

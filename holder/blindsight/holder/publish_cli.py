@@ -16,8 +16,10 @@ from blindsight.holder.decrypt import decrypt
 from blindsight.holder.plan import Plan, Views, make_plan
 from blindsight.holder.publish import offer, publish
 from blindsight.holder.sources import SPLITS, Source, Split, open_source
+from blindsight.protocol import manifest
 from blindsight.protocol.clock import now, to_text
-from blindsight.protocol.errors import DataError
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.errors import BlindsightError, DataError
 from blindsight.protocol.scheme import SCHEMES
 
 
@@ -79,7 +81,7 @@ def _add_publish(verbs: Verbs) -> None:
 def _publish(options: argparse.Namespace) -> int:
     with site.opened(options) as here:
         plan = plan_of(options, here)
-        folder = options.out or here.store.path.parent / "datasets" / f"{plan.name}-{plan.split_name}"
+        folder = options.out or here.store.path.parent / "datasets" / f"{plan.name}-{plan.split_name}".replace("/", "_")
         place = here.box.data(here.log.fed, here.store.key.entry.fpr)
         deliver = partial(offer, folder, place, with_shards=options.with_shards)
         with progress(f"publishing {plan.name}/{plan.split_name}", plan.rows) as advance:
@@ -155,8 +157,18 @@ def _size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def _rows(options: argparse.Namespace) -> int:
+    """How many images there are to decrypt, as far as the manifest says so; it is verified later."""
+    try:
+        (data,) = manifest.offers_in([options.dataset]).values()
+        rows = int(manifest.parse_unsigned(Envelope.from_bytes(data))["rows"])
+    except BlindsightError:
+        return 0
+    return rows if options.limit is None else min(rows, options.limit)
+
+
 def _decrypt(options: argparse.Namespace) -> int:
-    with site.opened(options) as here, progress("decrypting", options.limit or 0) as advance:
+    with site.opened(options) as here, progress("decrypting", _rows(options)) as advance:
         count = decrypt(here.store, here.log, options.dataset, options.out, limit=options.limit, advance=advance)
     say(f"{options.out} now holds plain images; treat it like them")
     emit_facts({"images": count, "folder": str(options.out)}, as_json=options.json)

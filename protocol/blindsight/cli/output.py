@@ -30,13 +30,13 @@ def emit_json(document: Mapping[str, Any]) -> None:
 
 
 def emit_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
-    """A small table of names and values, or one JSON object."""
+    """A small table of names and values, or one JSON object: blanks in names for people, underscores for programs."""
     if as_json:
-        emit_json(facts)
+        emit_json({name.replace(" ", "_"): value for name, value in facts.items()})
         return
     width = max(len(name) for name in facts)
     for name, value in facts.items():
-        emit(f"{name:<{width}}  {_shown(value)}")
+        emit(f"{name.replace('_', ' '):<{width}}  {_shown(value)}")
 
 
 def _shown(value: Any) -> str:

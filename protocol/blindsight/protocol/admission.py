@@ -39,7 +39,7 @@ class Fault:
 
 def verify_federation(
     log: Log,
-    offers: Mapping[str, Envelope],
+    offers: Mapping[str, Envelope | bytes],
     moment: datetime,
     serials: Mapping[str, int] | None = None,
 ) -> tuple[list[Manifest], list[Fault]]:
@@ -47,7 +47,7 @@ def verify_federation(
 
     Args:
         log: the verified membership log.
-        offers: name for people (a path) → manifest as received.
+        offers: name for people (a path) → manifest as received, parsed or not.
         moment: the present time.
         serials: data set id → greatest serial seen so far.
 
@@ -56,9 +56,9 @@ def verify_federation(
     """
     manifests: list[Manifest] = []
     faults: list[Fault] = []
-    for name, envelope in offers.items():
+    for name, offer in offers.items():
         try:
-            manifests.append(read(envelope, log))
+            manifests.append(read(offer if isinstance(offer, Envelope) else Envelope.from_bytes(offer, name), log))
         except ProtocolError as error:
             faults.append(Fault(name, error.code, error.message))
     for manifest in manifests:

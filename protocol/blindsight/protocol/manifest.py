@@ -208,20 +208,20 @@ def load(path: Path, log: Log) -> Manifest:
     return read(Envelope.from_bytes(data, str(file)), log)
 
 
-def offers_in(paths: Sequence[Path]) -> dict[str, Envelope]:
-    """Read manifests, unverified: path → envelope.
+def offers_in(paths: Sequence[Path]) -> dict[str, bytes]:
+    """Read manifest files, unverified and unparsed: path → bytes.
 
     Args:
         paths: manifest files, or folders that hold one.
 
     Raises:
-        FormatError: E_IO, one cannot be read; E_FORMAT.
+        FormatError: E_IO, one cannot be read.
     """
     offers = {}
     for path in paths:
         file = path / FILE_NAME if path.is_dir() else path
         try:
-            offers[str(file)] = Envelope.from_bytes(file.read_bytes(), str(file))
+            offers[str(file)] = file.read_bytes()
         except OSError as error:
             raise FormatError(f"manifest {file} cannot be read: {error.strerror}", code="E_IO") from error
     return offers

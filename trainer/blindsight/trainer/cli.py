@@ -50,10 +50,10 @@ def _check(options: argparse.Namespace) -> int:
     offers = offers_in(options.manifests)
     log = read_log(options.log, options.federation)
     manifests, faults = verify_federation(log, offers, now())
-    places = {manifest.envelope.mid: manifest for manifest in manifests}
+    places = {manifest.envelope.to_bytes(): manifest for manifest in manifests}
     elsewhere = 0
-    for file, envelope in offers.items():
-        manifest, folder = places.get(envelope.mid), Path(file).parent
+    for file, written in offers.items():
+        manifest, folder = places.get(written), Path(file).parent
         if manifest is not None and (folder / "shards").is_dir():
             faults += [Fault(manifest.holder, e.code, e.message) for e in shard_faults(manifest, folder)]
         else:

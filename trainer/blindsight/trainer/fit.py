@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from blindsight.trainer import checkpoint
 from blindsight.trainer.checkpoint import LAST, Checkpoint
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.job import Job
+from blindsight.trainer.precision import resolve
 
 NODES_FILE = "nodes.json"
 WATCH_SECONDS = 1.0
@@ -78,12 +79,15 @@ def fit(
         FederationError: E_FEDERATION, training cannot start or go on.
     """
     out.mkdir(parents=True, exist_ok=True)
+    config = replace(config, precision=resolve(config.precision))  # one format for the whole run, resumed or not
     job = Job.of(log_folder, verified.manifests, config)
     job.save(out)
     table = [[str(folder) for folder in folders] for folders in verified.folders.values()]
     write_whole(out / NODES_FILE, json.dumps(table, indent=1).encode() + b"\n")
     with _watching(out, job.digest, report):
         _run(engine, table, config, out, workers)
+    if not (out / LAST).exists():
+        raise FederationError("the run ended before its first round", hint=f"see the logs in {out}")
     last = checkpoint.load(out / LAST, job.digest)
     if last.number < config.rounds:
         raise FederationError(f"the run ended after round {last.number} of {config.rounds}")

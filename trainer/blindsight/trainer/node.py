@@ -80,7 +80,8 @@ def _load(folders: tuple[Path, ...], _stamps: tuple[int, ...]) -> NodeData:
     for folder, envelope in zip(folders, envelopes, strict=True):
         predicate = parse_unsigned(envelope)
         for fault in shard_faults_of(predicate, folder):
-            raise FederationError(f"{predicate['dataset']['split']} split: {fault.message}", code=fault.code)
+            who = f"holder {predicate['holder'][:12]}, {predicate['dataset']['split']} split"
+            raise FederationError(f"{who}: {fault.message}", code=fault.code)
         if predicate["dataset"]["split"] in predicates:
             raise FederationError(f"this node has two {predicate['dataset']['split']} splits")
         predicates[predicate["dataset"]["split"]] = (folder, predicate)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -121,7 +122,8 @@ def _submit(
 
 
 def _failed(log: Path) -> bool:
-    return b"finished:failed" in log.read_bytes()
+    """``flwr run --stream`` ends with status 0 whatever became of the run; its log tells."""
+    return re.search(rb"finished:failed|Exit Code: [1-9]", log.read_bytes()) is not None
 
 
 def _last_words(log: Path) -> str:

@@ -59,13 +59,15 @@ def _state_folder(context: Context) -> Path:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Two servers in one folder would sweep and overwrite each other's checkpoints."""
-    with (folder / "lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            hint = "wait for it to end; a killed --engine ray may have left a flower-superlink"
-            raise FederationError(f"another process trains in {folder}", hint=hint) from error
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # the folder itself: no file that stays behind
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+    except BlockingIOError as error:
+        hint = "wait for it to end; a killed --engine ray may have left a flower-superlink"
+        raise FederationError(f"another process trains in {folder}", hint=hint) from error
+    finally:
+        os.close(descriptor)
 
 
 def _strategy() -> FedAvg:
@@ -79,10 +81,8 @@ def _admit(cohort: Cohort, job: Job) -> list[Manifest]:
     admitted: list[Manifest] = []
 
     def decide(offers: Mapping[int, tuple[bytes, ...]]) -> Mapping[int, str]:
-        envelopes = {
-            f"node {node}/{n}": Envelope.from_bytes(b) for node, bs in offers.items() for n, b in enumerate(bs)
-        }
-        manifests, faults = verify_federation(log, envelopes, now())
+        named = {f"node {node}/{n}": body for node, bodies in offers.items() for n, body in enumerate(bodies)}
+        manifests, faults = verify_federation(log, named, now())
         demand_admitted(faults)
         job.demand_manifests(manifests)
         admitted.extend(manifests)
