@@ -61,6 +61,7 @@ def _report(holders=3, rounds=4, classes=10, channels=3, count=3, **changes):
         ),
         accuracy=Accuracy(0.964, 0.113, 0.128, 1 / classes),
         test_count=360,
+        control_count=360,
         history=tuple(Round(n + 1, min(0.95, 0.5 + n / 20), 1.5 / (n + 1), (0.5,) * holders) for n in range(rounds)),
         class_names=tuple(f"class {i}" for i in range(classes)),
         label_split=np.arange(holders * classes).reshape(holders, classes) + 1234,

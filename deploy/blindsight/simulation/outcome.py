@@ -145,6 +145,7 @@ def _report(outcome: Outcome) -> report.Report:
         ),
         accuracy=report.Accuracy(chance=1 / len(outcome.dealt.classes), **outcome.accuracy()),
         test_count=outcome.measured.encrypted.asked,
+        control_count=outcome.measured.plain.asked,
         history=_history(outcome),
         class_names=outcome.dealt.classes,
         label_split=outcome.dealt.counts,

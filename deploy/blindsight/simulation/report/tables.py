@@ -38,25 +38,26 @@ def _row(cells: Sequence[str]) -> Markup:
 def results(report: Report) -> Markup:
     """Makes the table of accuracies with their controls."""
     found = findings(report)
-    rows: list[tuple[str, str, str]] = [
-        (_named(entry), _figure(entry, report.test_count), _gauge(entry, report)) for entry in found
+    rows: list[tuple[str, str, str, str]] = [
+        (_named(entry), figures.whole(entry.count), _figure(entry), _gauge(entry, report)) for entry in found
     ]
-    rows.append(("Guessing", figures.percent(report.accuracy.chance), ""))
+    rows.append(("Guessing", "", figures.percent(report.accuracy.chance), ""))
     caption = f"Accuracy on {figures.whole(report.test_count)} test images, with 95 % Wilson interval"
-    return table(caption, ("what the model was shown", "named rightly", "0 to 100 %, line: chance"), rows, "results")
+    head = ("what the model was shown", "images", "named rightly", "0 to 100 %, line: chance")
+    return table(caption, head, rows, "results")
 
 
 def _named(entry: Finding) -> Markup:
     return join(element("span", entry.name), element("span", entry.meaning, class_="meaning"))
 
 
-def _figure(entry: Finding, count: int) -> Markup:
+def _figure(entry: Finding) -> Markup:
     strong = element("strong", figures.percent(entry.share))
-    return join(strong, element("span", figures.interval(entry.share, count), class_="interval"))
+    return join(strong, element("span", figures.interval(entry.share, entry.count), class_="interval"))
 
 
 def _gauge(entry: Finding, report: Report) -> Markup:
-    low, high = figures.wilson(entry.share, report.test_count)
+    low, high = figures.wilson(entry.share, entry.count)
     chance = 200 * report.accuracy.chance
     parts = join(
         element("rect", x=0, y=7, width=200, height=10, rx=2, class_="track"),

@@ -155,6 +155,7 @@ class Report:
         setup: what was asked for.
         accuracy: results and controls.
         test_count: number of test images behind ``accuracy``.
+        control_count: number of those behind its controls under another key and on plain images.
         history: the rounds, in order; may be empty.
         class_names: names of the classes.
         label_split: (holders, classes) number of images.
@@ -173,6 +174,7 @@ class Report:
     setup: Setup
     accuracy: Accuracy
     test_count: int
+    control_count: int
     history: tuple[Round, ...]
     class_names: tuple[str, ...]
     label_split: npt.NDArray[np.integer]
@@ -202,8 +204,8 @@ def _check_images(images: Images, count: int) -> None:
 
 def _check_report(report: Report) -> None:
     holders, classes = len(report.setup.holders), len(report.class_names)
-    if report.test_count < 1:
-        raise ValueError(f"expected at least one test image, got {report.test_count}")
+    if report.test_count < 1 or report.control_count < 1:
+        raise ValueError(f"expected at least one test image, got {report.test_count} and {report.control_count}")
     if report.label_split.shape != (holders, classes):
         raise ValueError(f"expected a label split of shape {(holders, classes)}, got {report.label_split.shape}")
     if any(len(entry.holders) not in (0, holders) for entry in report.history):

@@ -14,10 +14,11 @@ NEAR_CHANCE: Final = 0.1  # part of the gain over chance up to which a control i
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One measured accuracy, what it is called and what it means."""
+    """One measured accuracy, the number of images behind it, what it is called and what it means."""
 
     name: str
     share: float
+    count: int
     meaning: str
     main: bool = False
 
@@ -37,12 +38,16 @@ def _controls(report: Report) -> str:
         return "Nothing was encrypted in this run, so the controls say nothing about a key."
     accuracy = report.accuracy
     other, plain = percent(accuracy.other_key), percent(accuracy.plain_images)
-    told = f"On the same images encrypted under another key it reaches {other}, on plain images {plain}."
+    told = f"On {_these(report)} encrypted under another key it reaches {other}, on plain images {plain}."
     if not _has_learned(report):
         return f"{told} It has not learned yet, so these controls say nothing."
     if _near(accuracy.other_key, report) and _near(accuracy.plain_images, report):
         return f"{told} Both are near chance: the model is bound to the holders’ key."
     return f"{told} At least one is above chance: part of what it learned works without the holders’ key."
+
+
+def _these(report: Report) -> str:
+    return "the same images" if report.control_count == report.test_count else f"{report.control_count} of these images"
 
 
 def findings(report: Report) -> tuple[Finding, ...]:
@@ -51,13 +56,16 @@ def findings(report: Report) -> tuple[Finding, ...]:
 
 
 def _findings(report: Report) -> Iterator[Finding]:
-    accuracy = report.accuracy
+    accuracy, tests, controls = report.accuracy, report.test_count, report.control_count
     name = "Plain test images" if report.setup.is_plain else "Perceptually encrypted test images"
-    yield Finding(name, accuracy.encrypted, "The result.", main=True)
-    yield Finding("Control: encrypted under another key", accuracy.other_key, _meaning(accuracy.other_key, report))
-    yield Finding("Control: plain test images", accuracy.plain_images, _meaning(accuracy.plain_images, report))
+    yield Finding(name, accuracy.encrypted, tests, "The result.", main=True)
+    for name, share in (
+        ("encrypted under another key", accuracy.other_key),
+        ("plain test images", accuracy.plain_images),
+    ):
+        yield Finding(f"Control: {name}", share, controls, _meaning(share, report))
     if accuracy.control_plain is not None:
-        yield Finding("Control: trained and tested on plain images", accuracy.control_plain, _price(report))
+        yield Finding("Control: trained and tested on plain images", accuracy.control_plain, tests, _price(report))
 
 
 def _meaning(share: float, report: Report) -> str:
@@ -84,7 +92,7 @@ def _price(report: Report) -> str:
 
 
 def _near(share: float, report: Report) -> bool:
-    low, _ = wilson(share, report.test_count)
+    low, _ = wilson(share, report.control_count)
     return low <= report.accuracy.chance or _part(share, report) <= NEAR_CHANCE
 
 
