@@ -313,3 +313,9 @@ def test_durations_are_written_for_people(seconds, written):
 def test_values_that_do_not_fit_cannot_be_made(made):
     with pytest.raises(ValueError, match="expected"):
         made()
+
+
+def test_controls_measured_on_fewer_images_say_so():
+    page = _shown(_report(control_count=123))
+    assert "On 123 of these images" in page.text
+    assert "On the same images" in _shown(_report()).text

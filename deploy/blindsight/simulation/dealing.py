@@ -73,12 +73,20 @@ def demand_dealable(settings: Settings, out: Path) -> None:
     if not (out / SUMMARY).exists():
         source = open_source(settings.data)
         train, _ = _train_and_test(source, settings)
-        geometry.target_shape(source.fit, train.shape, settings.block)
+        _shape(source, train, settings)
+
+
+def _shape(source: Source, train: Split, settings: Settings) -> tuple[int, int, int]:
+    try:
+        return geometry.target_shape(source.fit, train.shape, settings.block)
+    except DataError as error:
+        hint = "choose another --block, or say fit: {policy: pad} in a dataset.yaml beside the images"
+        raise DataError(error.message, hint=hint) from error
 
 
 def _deal(source: Source, settings: Settings, out: Path) -> dict[str, Any]:
     train, test = _train_and_test(source, settings)
-    shape = geometry.target_shape(source.fit, train.shape, settings.block)
+    shape = _shape(source, train, settings)
     parts = _parts(train, settings, parse(settings.partition))
     tests = _parts(test, settings, Partition())
     counts: list[list[int]] = []

@@ -402,8 +402,10 @@ def _greatest(candidates: Sequence[Log]) -> Log:
     best = max(candidates, key=lambda log: log.seq)
     tied = [log for log in candidates if log.seq == best.seq]
     if len(tied) > 1:
+        both = set.intersection(*(set(log.records[-1].signatures) for log in tied))
+        names = ", ".join(member.label for member in best.roster.members if member.fpr in both)
         raise ConflictError(
-            f"two chains end with sequence {best.seq}: every member who signed both last records is at fault",
+            f"two chains end with sequence {best.seq}; at fault is who signed both last records: {names or 'nobody'}",
             code="E_FORK",
             evidence=tuple(log.records[-1].to_bytes() for log in tied),
         )
