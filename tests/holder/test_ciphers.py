@@ -151,8 +151,14 @@ def test_an_unknown_parameter_gets_no_cipher():
 
 @pytest.mark.parametrize("scheme", KEYED)
 def test_blocks_of_two_pixels_get_no_cipher(scheme):
-    with pytest.raises(DataError, match="at least 3 pixels"):
+    with pytest.raises(SchemeError, match="at least 3 pixels"):
         cipher_for(descriptor(scheme, block=2), KEY)
+
+
+@pytest.mark.parametrize("scheme", KEYED)
+def test_a_trainer_refuses_blocks_of_two_pixels_as_the_holder_does(scheme):
+    with pytest.raises(SchemeError, match="at least 3 pixels"):
+        descriptor(scheme, block=2).check()
 
 
 @pytest.mark.parametrize("scheme", KEYED)

@@ -72,9 +72,10 @@ def test_a_shape_that_does_not_divide_into_blocks_is_refused(shape):
         dataclasses.replace(LE, shape=shape).check()
 
 
-def test_more_than_four_channels_are_refused():
-    with pytest.raises(SchemeError, match="1 to 4 channels"):
-        dataclasses.replace(LE, shape=(8, 8, 5)).check()
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_channels_that_are_neither_grey_nor_colour_are_refused(channels):
+    with pytest.raises(SchemeError, match="1 or 3 channels"):
+        dataclasses.replace(LE, shape=(8, 8, channels)).check()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from blindsight.protocol import fields, statement
+from blindsight.protocol import fields, statement, tag
 from blindsight.protocol.clock import is_past
 from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES, canonical, parse_canonical
 from blindsight.protocol.envelope import Envelope
@@ -36,7 +36,7 @@ from blindsight.protocol.files import sync_folder, write_whole
 from blindsight.protocol.identity import Entry, SigningKey
 from blindsight.protocol.log import Log
 from blindsight.protocol.manifest import labels_digest
-from blindsight.protocol.scheme import MAX_CHANNELS, MAX_SIDE, Descriptor
+from blindsight.protocol.scheme import CHANNELS, MAX_SIDE, Descriptor
 from blindsight.protocol.scheme import SHAPE as DESCRIPTOR
 from blindsight.protocol.tag import Tag
 
@@ -60,22 +60,17 @@ _PREDICATE = fields.mapping(
         "v": fields.constant(1),
         "model": fields.mapping({"id": fields.hex16, "name": fields.text(120), "version": fields.text(40)}),
         "trainer": fields.hex32,
-        "fed": fields.hex32,
+        **tag.FIELDS,
         "head": statement.HEAD,
-        "epoch": fields.integer(1),
-        "record": fields.hex32,
-        "kcv": fields.hex32,
         "scheme": DESCRIPTOR,
-        "scheme_digest": fields.hex32,
-        "scv": fields.hex32,
         "arch": fields.mapping({"id": fields.text(80), "params": _PARAMETERS}),
         "input": fields.mapping(
             {
                 "shape": fields.listing(fields.integer(1, MAX_SIDE), least=3, most=3),
                 "dtype": fields.constant("u8"),
                 "layout": fields.constant("NHWC"),
-                "mean": fields.listing(fields.decimal, least=1, most=MAX_CHANNELS),
-                "std": fields.listing(fields.decimal, least=1, most=MAX_CHANNELS),
+                "mean": fields.listing(fields.decimal, least=1, most=max(CHANNELS)),
+                "std": fields.listing(fields.decimal, least=1, most=max(CHANNELS)),
             }
         ),
         "task": fields.mapping(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blindsight.protocol import fields, shard, statement
+from blindsight.protocol import fields, shard, statement, tag
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import BlindsightError, FormatError, MembershipError, SchemeError
@@ -43,14 +43,9 @@ _PREDICATE = fields.mapping(
             {"license": fields.text(), "description": fields.text(4000)},
         ),
         "holder": fields.hex32,
-        "fed": fields.hex32,
+        **tag.FIELDS,
         "head": statement.HEAD,
-        "epoch": fields.integer(1),
-        "record": fields.hex32,
-        "kcv": fields.hex32,
         "scheme": DESCRIPTOR,
-        "scheme_digest": fields.hex32,
-        "scv": fields.hex32,
         "task": fields.either(_CLASSIFICATION, _NO_TASK),
         "tensors": fields.dictionary(
             fields.mapping(

@@ -21,7 +21,8 @@ from blindsight.protocol.keystream import Stream
 Images = NDArray[np.uint8]
 CHECK_IMAGES = 4
 MAX_SIDE = 65_536
-MAX_CHANNELS = 4
+MAX_BLOCK = 256
+CHANNELS = (1, 3)
 
 SHAPE = fields.mapping(
     {
@@ -32,7 +33,8 @@ SHAPE = fields.mapping(
         "params": fields.dictionary(fields.either(fields.integer(), fields.one_of([True, False]), fields.text(80))),
     }
 )
-_BLOCK = {"block": fields.integer(1, 256)}
+MIN_BLOCK = 3  # smaller blocks leave almost the whole layout of a picture in view
+_BLOCK = {"block": fields.integer(1, MAX_BLOCK)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,12 @@ class Descriptor:
                 f"{height}x{width} images do not divide into blocks of {self.block}x{self.block}",
                 hint="choose another --block, or --fit pad",
             )
-        if channels > MAX_CHANNELS:
-            raise SchemeError(f"images may have 1 to {MAX_CHANNELS} channels, got {channels}")
+        if self.traits.scope != "none" and self.block < MIN_BLOCK:
+            raise SchemeError(
+                f"blocks must be at least {MIN_BLOCK} pixels wide, got {self.block}", hint="use --block 4"
+            )
+        if channels not in CHANNELS:
+            raise SchemeError(f"images must have 1 or 3 channels, got {channels}")
 
     def to_json(self) -> dict[str, Any]:
         """The descriptor as it stands in documents."""

@@ -9,8 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from blindsight.protocol import fields
 from blindsight.protocol.encoding import canonical, tagged_hash
 from blindsight.protocol.errors import SchemeError
+
+FIELDS: Mapping[str, fields.Check] = {
+    "fed": fields.hex32,
+    "epoch": fields.integer(1),
+    "record": fields.hex32,
+    "kcv": fields.hex32,
+    "scheme_digest": fields.hex32,
+    "scv": fields.hex32,
+}
+"""What manifests and bundles state of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blindsight.protocol.errors import DataError
-
-MIN_BLOCK = 3
-CHANNELS = (1, 3)
+from blindsight.protocol.scheme import CHANNELS, MIN_BLOCK
 
 
 def check_block(block: int, channels: int) -> None:
