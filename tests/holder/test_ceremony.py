@@ -14,6 +14,7 @@ from blindsight.protocol.encoding import from_b64, to_b64
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ConflictError, PolicyError, ProtocolError, SignatureError
 from blindsight.protocol.keystore import Keystore
+from blindsight.protocol.session import Phase, from_json
 from tests.protocol import worlds
 from tests.protocol.worlds import NOW
 
@@ -65,10 +66,12 @@ class Room:
 
     def session(self, name):
         document = self.state(name)["session"]
-        return None if document is None else agreement.from_json(document)
+        return None if document is None else from_json(document)
 
     def message(self, kind, name):
-        (path,) = (self.box.federation(self.fed) / "sessions").glob(f"*/{kind}-{self.fpr(name)[:12]}.json")
+        (path,) = (self.box.transport.root / self.box.federation(self.fed) / "sessions").glob(
+            f"*/{kind}-{self.fpr(name)[:12]}.json"
+        )
         return path
 
     def finish(self, rounds=6):
@@ -125,7 +128,7 @@ def test_three_sites_end_with_one_secret_that_the_shared_folder_never_saw(room):
     room.agreed()
     with room.store("anna") as store:
         _, secret = federation.epoch_secret(store, room.follow(store), None)
-    for path in room.box.root.rglob("*.json"):
+    for path in room.box.transport.root.rglob("*.json"):
         data = path.read_bytes()
         payload = Envelope.from_bytes(data).payload
         assert not any(form in data + payload for form in (secret, secret.hex().encode(), to_b64(secret).encode()))
@@ -150,9 +153,9 @@ def test_every_step_says_where_the_ceremony_stands_and_who_is_awaited(room):
 def test_stepping_when_nothing_is_new_writes_nothing_into_the_folder(room):
     room.propose()
     room.step("bert")
-    before = {path: path.stat().st_mtime_ns for path in room.box.root.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in room.box.transport.root.rglob("*")}
     room.step("bert")
-    assert {path: path.stat().st_mtime_ns for path in room.box.root.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in room.box.transport.root.rglob("*")} == before
 
 
 def test_afterwards_every_step_names_the_epoch_that_is_active(room):
@@ -209,7 +212,7 @@ def test_the_refusal_of_two_proposals_does_not_claim_that_people_are_unverified(
 def test_one_of_two_proposals_is_removed_and_the_other_is_agreed(room):
     room.propose("anna")
     other = room.propose("bert")
-    shutil.rmtree(room.box.federation(room.fed) / "sessions" / other.mid[:12])
+    shutil.rmtree(room.box.transport.root / room.box.federation(room.fed) / "sessions" / other.mid[:12])
     room.step("cleo")
     assert room.session("cleo").sid == room.session("anna").sid
 
@@ -234,13 +237,13 @@ def test_an_envelope_of_an_impossible_type_is_reported_and_does_not_block(room):
     room.propose()
     odd = b'{"payload":"","payloadType":"\\ud800","signatures":[]}'
     (room.message("propose", "anna").parent / "commit-odd.json").write_bytes(odd)
-    (room.box.federation(room.fed) / "records" / "0-odd.json").write_bytes(odd)
+    (room.box.transport.root / room.box.federation(room.fed) / "records" / "0-odd.json").write_bytes(odd)
     room.finish()
     room.agreed()
 
 
 def test_garbage_is_reported_while_there_is_no_ceremony_too(room):
-    folder = room.box.federation(room.fed) / "sessions" / "aa"
+    folder = room.box.transport.root / room.box.federation(room.fed) / "sessions" / "aa"
     folder.mkdir(parents=True)
     (folder / "propose-junk.json").write_bytes(b"junk")
     progress = room.step("anna")
@@ -302,7 +305,7 @@ def test_a_stranger_is_refused(room):
 def test_a_ceremony_of_a_foreign_roster_is_refused(room):
     keys = [room.keys["bert"], worlds.identity("mallory")]
     foreign = worlds.proposal(keys[0], worlds.founded(keys))
-    folder = room.box.federation(room.fed) / "sessions" / "foreign"
+    folder = room.box.transport.root / room.box.federation(room.fed) / "sessions" / "foreign"
     folder.mkdir(parents=True)
     (folder / "propose-x.json").write_bytes(foreign.to_bytes())
     progress = room.step("anna")
@@ -312,12 +315,12 @@ def test_a_ceremony_of_a_foreign_roster_is_refused(room):
 
 def saved_session(room):
     """What a relay keeps of a ceremony."""
-    (folder,) = (room.box.federation(room.fed) / "sessions").iterdir()
+    (folder,) = (room.box.transport.root / room.box.federation(room.fed) / "sessions").iterdir()
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def replayed(room, files, folder):
-    target = room.box.federation(room.fed) / "sessions" / folder
+    target = room.box.transport.root / room.box.federation(room.fed) / "sessions" / folder
     target.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (target / name).write_bytes(data)
@@ -404,7 +407,7 @@ def test_a_member_never_signs_two_commits_for_one_session_whatever_the_folder_do
     replayed(room, {name: data for name, data in files.items() if name.startswith("propose")}, "elsewhere")
     shutil.rmtree(room.message("commit", "anna").parent)
     room.step("anna")
-    found = (room.box.federation(room.fed) / "sessions").glob("*/commit-*.json")
+    found = (room.box.transport.root / room.box.federation(room.fed) / "sessions").glob("*/commit-*.json")
     commits = [Envelope.from_bytes(path.read_bytes()) for path in found]
     assert [commit.mid for commit in commits if commit.body()["from"] == room.fpr("anna")] in ([], [mine.mid])
 
@@ -502,7 +505,7 @@ def test_when_only_some_confirmed_before_the_deadline_the_federation_is_not_stuc
     room.propose()
     for name in ("bert", "cleo", "anna", "bert"):
         room.step(name)
-    assert room.session("bert").phase is agreement.Phase.CONFIRMED
+    assert room.session("bert").phase is Phase.CONFIRMED
     late = DEADLINE + timedelta(days=1)
     for name in ("anna", "cleo", "bert"):
         with contextlib.suppress(PolicyError):
@@ -542,7 +545,7 @@ def test_a_member_that_missed_the_last_confirms_takes_them_from_the_record(room)
         room.step(name)
     assert room.state("anna")["epochs"]["1"]["status"] == "active"
     assert room.state("bert")["epochs"]["1"]["status"] == "pending"
-    shutil.rmtree(room.box.federation(room.fed) / "sessions")
+    shutil.rmtree(room.box.transport.root / room.box.federation(room.fed) / "sessions")
     room.finish(3)
     room.agreed()
 
@@ -552,7 +555,7 @@ def test_messages_that_the_folder_loses_are_put_there_again(room):
     room.step("bert")
     room.step("cleo")
     before = saved_session(room)
-    shutil.rmtree(room.box.federation(room.fed) / "sessions")
+    shutil.rmtree(room.box.transport.root / room.box.federation(room.fed) / "sessions")
     for name in ("bert", "cleo", "anna"):
         room.step(name)
     after = saved_session(room)

@@ -1,5 +1,7 @@
 """A member's side of the federation, over real keystores and a real drop-box."""
 
+from pathlib import Path
+
 import pytest
 
 from blindsight.holder import federation
@@ -8,7 +10,8 @@ from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import people_code
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ConflictError, MembershipError, PolicyError, ProtocolError
-from blindsight.protocol.log import GENESIS, Log
+from blindsight.protocol.log import Log
+from blindsight.protocol.records import GENESIS
 from tests.protocol import worlds
 
 NONCE = bytes(32)
@@ -78,17 +81,17 @@ def test_a_trainer_founds_no_federation(tmp_path, stores, box):
 
 def test_signing_again_changes_nothing(stores, box):
     fed = founded(stores, box)
-    before = {path: path.read_bytes() for path in box.root.rglob("*.json")}
+    before = {path: path.read_bytes() for path in box.transport.root.rglob("*.json")}
     for store in stores:
         federation.sign(store, box, None)
         federation.follow(store, box, fed)
-    assert {path: path.read_bytes() for path in box.root.rglob("*.json")} == before
+    assert {path: path.read_bytes() for path in box.transport.root.rglob("*.json")} == before
 
 
 def test_a_signer_killed_before_its_signature_left_signs_again(stores, box):
     created(stores[0], box)
     federation.sign(stores[1], box, None)
-    for path in box.root.rglob(f"*-{stores[1].key.entry.fpr[:12]}.json"):
+    for path in box.transport.root.rglob(f"*-{stores[1].key.entry.fpr[:12]}.json"):
         path.unlink()
     with again(stores[1]) as store:
         federation.sign(store, box, None)
@@ -127,7 +130,7 @@ JUNK = {
 @pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK.keys())
 def test_junk_among_the_records_stops_nobody_from_signing(stores, box, junk):
     created(stores[0], box)
-    folder = next(box.root.glob("*/records"))
+    folder = next(box.transport.root.glob("*/records"))
     (folder / "0-junk.json").write_bytes(junk.to_bytes())
     assert federation.sign(stores[1], box, None).type == GENESIS
 
@@ -136,7 +139,7 @@ def test_a_forged_signature_in_my_name_does_not_hide_mine(stores, box):
     fed = founded(stores, box)
     genesis = box.log(fed).records[0]
     forged = Envelope(genesis.type, genesis.payload, dict.fromkeys(genesis.signatures, bytes(64)))
-    (box.federation(fed) / "records" / "0-aaa.json").write_bytes(forged.to_bytes())
+    (box.transport.root / box.federation(fed) / "records" / "0-aaa.json").write_bytes(forged.to_bytes())
     assert federation.follow(stores[0], box, fed).fed == fed
 
 
@@ -165,7 +168,7 @@ def test_a_head_once_known_must_stay_on_the_chain(stores, box):
 def test_records_withheld_from_the_box_do_not_shorten_my_log(stores, box):
     fed = founded(stores, box)
     log = federation.follow(stores[0], box, fed)
-    path = box.put_record(worlds.record(log, [s.key for s in stores], seq=1, epoch=1), fed, 1, "aa" * 32)
+    path = Path(box.put_record(worlds.record(log, [s.key for s in stores], seq=1, epoch=1), fed, 1, "aa" * 32))
     federation.follow(stores[0], box, fed)
     path.unlink()
     with again(stores[0]) as store:

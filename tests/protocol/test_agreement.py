@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blindsight.protocol import agreement, kem
-from blindsight.protocol.agreement import COMMIT, REVEAL, Phase, receive
+from blindsight.protocol.agreement import receive
 from blindsight.protocol.encoding import canonical, from_b64, parse_canonical, tagged_hash, to_b64
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ConflictError, FormatError, MembershipError, ProtocolError, SignatureError
 from blindsight.protocol.log import Log
+from blindsight.protocol.messages import COMMIT, REVEAL
+from blindsight.protocol.session import Phase, commit_set, from_json, to_json
 from tests.protocol import worlds
 
 BRIEFLY = settings(deadline=None, max_examples=8)
@@ -25,7 +27,7 @@ MALLORY = worlds.identity("mallory")
 
 def stored_and_read(session):
     """A session as the keystore brings it back."""
-    return agreement.from_json(parse_canonical(canonical(agreement.to_json(session)), "session"))
+    return from_json(parse_canonical(canonical(to_json(session)), "session"))
 
 
 def play(keys, log, seed, *, stored_every=1):
@@ -450,7 +452,7 @@ def committed_by_all():
     session = COMMITTED[ANNA]
     for fpr in (BERT, CLEO):
         session = receive(session, message_of("commit", fpr))
-    return session, agreement.commit_set(session)
+    return session, commit_set(session)
 
 
 def cheating_reveal(box_for_anna):
@@ -602,6 +604,6 @@ def test_the_box_context_names_both_ends_so_that_a_box_cannot_be_turned_around()
 
 
 def test_a_stored_session_is_refused_when_it_is_malformed():
-    document = agreement.to_json(COMMITTED[ANNA])
+    document = to_json(COMMITTED[ANNA])
     with pytest.raises(ProtocolError):
-        agreement.from_json(document | {"proposal": "junk"})
+        from_json(document | {"proposal": "junk"})

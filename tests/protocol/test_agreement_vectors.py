@@ -11,6 +11,7 @@ from blindsight.protocol.encoding import people_code, tagged_hash
 from blindsight.protocol.envelope import Envelope, payload_type
 from blindsight.protocol.identity import SigningKey
 from blindsight.protocol.log import Log
+from blindsight.protocol.session import Phase, Session, commit_set
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "ceremony.json").read_text())
 NAMES = ("site-A", "site-B", "site-C")
@@ -29,7 +30,7 @@ def log() -> Log:
 
 
 @pytest.fixture
-def sessions(log) -> dict[str, agreement.Session]:
+def sessions(log) -> dict[str, Session]:
     proposal = Envelope(payload_type("propose"), VECTORS["propose_payload"].encode(), {}).signed(KEYS[0])
     assert proposal.mid == VECTORS["sid"]
     secrets = {m["fpr"]: (bytes.fromhex(m["kem_seed"]), bytes.fromhex(m["s"])) for m in VECTORS["members"]}
@@ -63,7 +64,7 @@ def test_commit_set_salt_secret_and_check_value_are_the_published_ones(sessions)
     session = next(iter(sessions.values()))
     for other in sessions.values():
         session = agreement.receive(session, other.outbox[0])
-    commits = agreement.commit_set(session)
+    commits = commit_set(session)
     assert commits.hex() == VECTORS["cr"]
     assert tagged_hash("epoch-salt", session.proposal.id, commits).hex() == VECTORS["epoch_salt"]
     contributions = [bytes.fromhex(member["s"]) for member in sorted(VECTORS["members"], key=lambda m: m["fpr"])]
@@ -80,7 +81,7 @@ def test_three_members_end_with_the_published_secret_and_one_record(sessions, lo
             for message in messages:
                 session = agreement.receive(session, message)
             sessions[key.entry.fpr] = agreement.advance(session, key)
-    assert {session.phase for session in sessions.values()} == {agreement.Phase.ACTIVE}
+    assert {session.phase for session in sessions.values()} == {Phase.ACTIVE}
     assert {session.secret.hex() for session in sessions.values()} == {VECTORS["epoch_secret"]}
     records = {session.record.to_bytes() for session in sessions.values()}
     assert len(records) == 1

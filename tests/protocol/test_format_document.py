@@ -12,7 +12,7 @@ from blindsight.holder.ciphers import cipher_for
 from blindsight.protocol import bundle, errors, manifest, statement
 from blindsight.protocol.dropbox import read_card
 from blindsight.protocol.envelope import IN_TOTO, Envelope
-from blindsight.protocol.log import read_epoch, read_genesis
+from blindsight.protocol.records import read_epoch, read_genesis
 from blindsight.protocol.scheme import SCHEMES, Descriptor, check_value
 from blindsight.protocol.tag import Tag
 

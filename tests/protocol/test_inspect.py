@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -47,13 +48,13 @@ def made(tmp_path_factory):
     data = bundles.write_data_set(root / "data", WORLD)
     model = bundles.write(root / "bundle", WORLD)
     return {
-        "card": box.put_card(WORLD.keys[0], worlds.CREATED),
-        "genesis": box.put_record(log.records[0], log.fed, 0, me),
+        "card": Path(box.put_card(WORLD.keys[0], worlds.CREATED)),
+        "genesis": Path(box.put_record(log.records[0], log.fed, 0, me)),
         "partial": root / "partial.json",
-        "epoch": box.put_record(log.records[1], log.fed, 1, me),
-        "propose": box.put_message(offer, log.fed, offer.mid, "propose", me),
-        "commit": box.put_message(commit, log.fed, offer.mid, "commit", me),
-        "reveal": box.put_message(reveal, log.fed, offer.mid, "reveal", me),
+        "epoch": Path(box.put_record(log.records[1], log.fed, 1, me)),
+        "propose": Path(box.put_message(offer, log.fed, offer.mid, "propose", me)),
+        "commit": Path(box.put_message(commit, log.fed, offer.mid, "commit", me)),
+        "reveal": Path(box.put_message(reveal, log.fed, offer.mid, "reveal", me)),
         "manifest": data / manifest.FILE_NAME,
         "data": data,
         "shard": data / "shards" / "00000.safetensors",
@@ -61,7 +62,7 @@ def made(tmp_path_factory):
         "statement": model / bundle.STATEMENT,
         "weights": model / bundle.WEIGHTS,
         "keystore": worlds.keystore_of(root, "site").path,
-        "box": box.root,
+        "box": box.transport.root,
     }
 
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blindsight.protocol import log as membership
+from blindsight.protocol import changes, records
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ConflictError, FormatError, MembershipError, ProtocolError, SignatureError
-from blindsight.protocol.log import EPOCH, GENESIS, Log
+from blindsight.protocol.log import Log
+from blindsight.protocol.records import EPOCH, GENESIS
 from tests.protocol import worlds
 
 BRIEFLY = settings(deadline=None, max_examples=40)
@@ -211,20 +212,20 @@ BAD_GENESIS = {
 @pytest.mark.parametrize(("change", "code"), BAD_GENESIS.values(), ids=BAD_GENESIS.keys())
 def test_a_bad_genesis_is_refused(change, code):
     with pytest.raises(ProtocolError) as caught:
-        membership.read_genesis(worlds.resigned(GENESIS_RECORD, [], **change))
+        records.read_genesis(worlds.resigned(GENESIS_RECORD, [], **change))
     assert caught.value.code == code
 
 
 def test_only_a_member_signs_a_genesis():
     with pytest.raises(MembershipError, match="mallory") as caught:
-        membership.sign_genesis(GENESIS_RECORD, worlds.identity("mallory"))
+        changes.sign_genesis(GENESIS_RECORD, worlds.identity("mallory"))
     assert caught.value.code == "E_ROSTER"
 
 
 def test_more_than_256_members_are_refused():
     entries = [worlds.identity(f"n{n}").entry for n in range(257)]
     with pytest.raises(FormatError, match="members must be an array of 1 to 256"):
-        membership.make_genesis("x", entries, [], policy="all", nonce=bytes(32), created=worlds.CREATED)
+        records.make_genesis("x", entries, [], policy="all", nonce=bytes(32), created=worlds.CREATED)
 
 
 def test_a_genesis_that_lists_a_key_twice_cannot_be_made():
@@ -290,14 +291,14 @@ def test_no_single_changed_byte_of_a_signed_genesis_gives_a_federation():
 
 
 def test_signatures_are_united_from_copies_in_every_order():
-    copies = [spoiled(alone(FIRST, KEYS[0]), KEYS[1]), alone(FIRST, KEYS[1]), spoiled(alone(FIRST, KEYS[2]), KEYS[0])]
-    for order in itertools.permutations(copies):
-        assert membership.assembled(order, LOG.roster.members) == FIRST
+    parts = [spoiled(alone(FIRST, KEYS[0]), KEYS[1]), alone(FIRST, KEYS[1]), spoiled(alone(FIRST, KEYS[2]), KEYS[0])]
+    for order in itertools.permutations(parts):
+        assert assembled(order, LOG.roster.members) == FIRST
 
 
 def test_a_record_names_its_suite_exactly():
     with pytest.raises(MembershipError) as caught:
-        membership.read_epoch(worlds.record(LOG, KEYS, seq=1, epoch=1, suite="BLINDSIGHT1-XWING-ED25519-SHA25"))
+        records.read_epoch(worlds.record(LOG, KEYS, seq=1, epoch=1, suite="BLINDSIGHT1-XWING-ED25519-SHA25"))
     assert caught.value.code == "E_SUITE"
 
 
@@ -307,5 +308,5 @@ def test_a_genesis_signed_under_a_small_order_key_founds_nothing():
     payload = canonical({**GENESIS_RECORD.body(), "members": [entry]})
     forged = Envelope(GENESIS, payload, {KEYS[0].entry.fpr: b"\1" + bytes(63)})
     with pytest.raises(SignatureError) as caught:
-        membership.read_genesis(forged)
+        records.read_genesis(forged)
     assert caught.value.code == "E_KEY"

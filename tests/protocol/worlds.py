@@ -21,8 +21,10 @@ from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.identity import Entry, SigningKey
 from blindsight.protocol.keystore import Argon2Cost, Keystore
-from blindsight.protocol.log import Log, make_genesis
+from blindsight.protocol.log import Log
+from blindsight.protocol.records import make_genesis
 from blindsight.protocol.scheme import Descriptor, check_value, scheme_key
+from blindsight.protocol.session import Session
 
 CHEAP = Argon2Cost(m=8_192, t=1, p=1)
 PASSPHRASE = b"correct horse battery staple"
@@ -70,7 +72,7 @@ def proposal(key: SigningKey, log: Log, *, nonce: int = 1, schemes: Sequence[Any
     return agreement.make_proposal(key, log, schemes=schemes, nonce=bytes([nonce]) * 32, **times)
 
 
-def accepted(key: SigningKey, log: Log, offer: Envelope, salt: str = "") -> agreement.Session:
+def accepted(key: SigningKey, log: Log, offer: Envelope, salt: str = "") -> Session:
     """A member's session with contributions that follow from its name."""
     seed, contribution = (
         hashlib.sha256(f"{what}/{key.entry.name}/{offer.mid}/{salt}".encode()).digest() for what in ("kem", "s")
@@ -78,13 +80,13 @@ def accepted(key: SigningKey, log: Log, offer: Envelope, salt: str = "") -> agre
     return agreement.accept(key, log, offer, kem_seed=seed, contribution=contribution)
 
 
-def sessions(keys: Sequence[SigningKey], log: Log, offer: Envelope | None = None) -> dict[str, agreement.Session]:
+def sessions(keys: Sequence[SigningKey], log: Log, offer: Envelope | None = None) -> dict[str, Session]:
     """Every member's session, committed, nothing delivered: fingerprint → session."""
     offer = offer or proposal(keys[0], log)
     return {key.entry.fpr: accepted(key, log, offer) for key in keys}
 
 
-def exchange(open_ones: dict[str, agreement.Session], keys: Sequence[SigningKey]) -> None:
+def exchange(open_ones: dict[str, Session], keys: Sequence[SigningKey]) -> None:
     """Deliver every message sent so far to everybody, then let everybody advance."""
     messages = [message for session in open_ones.values() for message in session.outbox]
     for key in keys:

@@ -83,8 +83,8 @@ def _publish(settings: Settings, out: Path, name: str, plan: Plan, key: Any, log
         draws = entropy(settings.seed, "publish", name, plan.split_name)
         with progress(f"{name} publishes {plan.split_name}", plan.rows) as advance:
             publish(plan, key, folder, to_text(now()), advance, entropy=draws)
-    place = DropBox(out / "dropbox").data(log.fed, key.entry.fpr)
-    offer(folder, place, with_shards=plan.split_name == "test")
+    box = DropBox(out / "dropbox")
+    offer(folder, box, box.data(log.fed, key.entry.fpr), with_shards=plan.split_name == "test")
 
 
 def check(settings: Settings, out: Path, log: Log) -> Verified:
@@ -115,7 +115,7 @@ def train(settings: Settings, out: Path, config: RunConfig, verified: Verified, 
 def export_model(out: Path, verified: Verified, log: Log, last: Checkpoint) -> Trained:
     """The trainer signs the best model into the drop-box."""
     run = out / TRAINER / "run"
-    target = DropBox(out / "dropbox").models(log.fed) / MODEL
+    target = out / "dropbox" / DropBox(out / "dropbox").models(log.fed) / MODEL
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with opened(out / TRAINER) as store:

@@ -2,6 +2,11 @@
 
 Order of every step: take in messages, advance, save the keystore, only then let messages leave. Killed between any
 two of these, the next step goes on where this one was; what it sends again is byte-identical.
+
+A step does everything that is possible now: it accepts an open proposal, ends a session that cannot go on (deadline,
+another member's abort, a complaint, a log that has moved on) and takes up the next one. Of several open proposals the
+one with the smallest id takes precedence, so members who proposed at the same time come together. A confirmed session
+whose deadline has passed, or that a member left who has not confirmed, is set aside: its secret stays pending.
 """
 
 from __future__ import annotations
@@ -13,32 +18,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from blindsight.holder import vault
+from blindsight.holder.evidence import write_evidence
+from blindsight.holder.letterbox import Letters, Refusal, demand_mine
 from blindsight.protocol import agreement
-from blindsight.protocol.agreement import PROPOSE, Phase, Session
 from blindsight.protocol.clock import is_past, to_text
-from blindsight.protocol.dropbox import DropBox, Found
-from blindsight.protocol.encoding import to_b64
+from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.envelope import Envelope
-from blindsight.protocol.errors import ConflictError, MembershipError, PolicyError, ProtocolError, SignatureError
-from blindsight.protocol.files import write_whole
+from blindsight.protocol.errors import ConflictError, PolicyError, ProtocolError, SignatureError
 from blindsight.protocol.keystore import Keystore
-from blindsight.protocol.log import EPOCH, Log, read_epoch
+from blindsight.protocol.log import Log
+from blindsight.protocol.messages import ABORT, COMMIT, COMPLAINT, PROPOSE, REVEAL
+from blindsight.protocol.records import EPOCH
+from blindsight.protocol.session import Phase, Session, from_json, to_json
 
 Entropy = Callable[[int], bytes]
-KINDS = {agreement.COMMIT: "commit", agreement.REVEAL: "reveal", EPOCH: "confirm"}
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A message that was not taken in.
-
-    Args:
-        file: its name in the drop-box.
-        error: why, with code and evidence.
-    """
-
-    file: str
-    error: ProtocolError
+KINDS = {COMMIT: "commit", REVEAL: "reveal", EPOCH: "confirm", COMPLAINT: "complaint", ABORT: "abort"}
+OPEN = (Phase.COMMITTED, Phase.REVEALED)
+MOST_SESSIONS_A_STEP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Progress:
         kcv: key check value once the secret exists.
         waiting_kind: kind of message still needed.
         waiting_for: whose, by label.
-        refused: messages that were not taken in.
+        refused: messages that were not taken in, and sessions that have ended badly in this step.
         evidence: evidence files written.
     """
 
@@ -62,6 +59,47 @@ class Progress:
     waiting_for: tuple[str, ...] = ()
     refused: tuple[Refusal, ...] = ()
     evidence: tuple[Path, ...] = ()
+
+
+@dataclass(slots=True)
+class Member:
+    """One member at work on one federation.
+
+    Args:
+        store: the opened keystore.
+        box: the drop-box.
+        log: the membership log.
+        moment: the present time.
+        entropy: gives so many random bytes.
+    """
+
+    store: Keystore
+    box: DropBox
+    log: Log
+    moment: datetime
+    entropy: Entropy = os.urandom
+
+    @property
+    def state(self) -> vault.State:
+        """What the keystore remembers of the federation."""
+        state: vault.State = self.store.data["feds"][self.log.fed]
+        return state
+
+    @property
+    def session(self) -> Session | None:
+        """The open session."""
+        document = self.state["session"]
+        return None if document is None else from_json(document)
+
+    @property
+    def terms(self) -> Mapping[str, int]:
+        """The sequences that bound what may be proposed."""
+        return {"promised": self.state["promised_seq"], "known": self.state["known_seq"]}
+
+    def letters(self) -> Letters:
+        """What lies in the box and is not history."""
+        agreed = {epoch.sid for epoch in self.log.epochs.values()}
+        return Letters.of(self.box, self.log.fed, agreed | set(self.state["ended"]))
 
 
 def propose(
@@ -88,9 +126,13 @@ def propose(
         entropy: gives so many random bytes.
 
     Raises:
-        PolicyError: E_EXISTS, a ceremony is open already.
+        PolicyError: E_EXISTS, a ceremony or somebody's proposal is open already.
+        MembershipError: E_ROSTER, this identity is no member (any more).
     """
-    if store.data["feds"][log.fed]["session"] is not None:
+    me = Member(store, box, log, moment, entropy)
+    log.roster.member(store.key.entry.fpr)
+    open_ones, _ = me.letters().proposals(log, me.terms, moment)
+    if me.session is not None or open_ones:
         raise PolicyError("a ceremony is open already", code="E_EXISTS", hint="blindsight holder epoch step")
     proposal = agreement.make_proposal(
         store.key,
@@ -100,12 +142,32 @@ def propose(
         created=to_text(moment),
         deadline=to_text(deadline),
         not_after=to_text(not_after),
-        promised=store.data["feds"][log.fed]["promised_seq"],
+        promised=me.state["promised_seq"],
     )
-    session = _accept(store, log, proposal, entropy)
-    _keep(store, log, session)
-    _send(store, box, log, session)
+    session = _accept(me, proposal)
+    _keep(me, session)
+    _send(me, session)
     return proposal
+
+
+def abort(store: Keystore, box: DropBox, log: Log, moment: datetime) -> str:
+    """Give up the open ceremony: its session id.
+
+    Raises:
+        PolicyError: E_ABORT, none is open, or this member has confirmed: that cannot be taken back.
+    """
+    me = Member(store, box, log, moment)
+    session = me.session
+    if session is None:
+        raise PolicyError("no ceremony is open here", code="E_ABORT")
+    if session.phase not in OPEN:
+        raise PolicyError(
+            "this member has confirmed, which cannot be taken back: the others may have completed the record",
+            code="E_ABORT",
+            hint="after the deadline, blindsight holder epoch step sets the ceremony aside",
+        )
+    _finish(me, agreement.give_up(session, store.key, "person"))
+    return session.sid
 
 
 def step(store: Keystore, box: DropBox, log: Log, moment: datetime, *, entropy: Entropy = os.urandom) -> Progress:
@@ -118,175 +180,223 @@ def step(store: Keystore, box: DropBox, log: Log, moment: datetime, *, entropy: 
         moment: the present time.
         entropy: gives so many random bytes.
 
-    Raises:
-        ProtocolError: the ceremony cannot go on: E_COMMITSET, E_TRANSCRIPT, E_BOX, E_COMMIT, E_EXPIRED.
+    Returns:
+        How far the ceremony is. What was refused, and a session that has ended badly, stands in ``refused``.
     """
-    session = _stored(store, log)
-    documents, refused = _readable(box.messages(log.fed), _finished(store, log, session))
+    me = Member(store, box, log, moment, entropy)
+    _offer_again(me)
+    refused: list[Refusal] = []
+    for _ in range(MOST_SESSIONS_A_STEP):
+        session, over, found = _one_session(me)
+        refused += [refusal for refusal in found if str(refusal) not in map(str, refused)]
+        if not over:
+            break
+    progress = _progress(session, log) if session and not over else _at_rest(log)
+    return replace(progress, refused=tuple(refused), evidence=write_evidence(store, [r.error for r in refused]))
+
+
+def _one_session(me: Member) -> tuple[Session | None, bool, list[Refusal]]:
+    """Bring one session as far as it goes: how it is now, if there is one; whether it is over; what was refused."""
+    letters, session = me.letters(), me.session
+    refused = list(letters.refused)
     if session is None:
-        _publish_records(store, box, log)
-        proposal, bad = _open_proposal(log, documents, store.data["feds"][log.fed]["void"], moment)
+        proposals, bad = letters.proposals(me.log, me.terms, me.moment)
         refused += bad
-        if proposal is None:
-            return _report(store, Progress(phase="idle", refused=tuple(refused)), log)
-        session = _accept(store, log, proposal, entropy)
-    known_bad = {refusal.file for refusal in refused}
-    sound = [document for document in documents if document[0] not in known_bad]
-    session, bad = _take_in(session, sound + _agreed_elsewhere(log, session))
-    session = _advance(store, log, session, moment)
-    _keep(store, log, session)
-    _send(store, box, log, session)
-    return _report(store, _progress(session, refused + bad), log)
+        session, bad = _join_first(me, letters, proposals)
+        refused += bad
+        if session is None:
+            return None, bool(bad), refused
+    session, bad = _take_in(me, session, letters)
+    session, fault = _advance(me, session, letters)
+    fault = fault or _set_aside(me, session)
+    refused += bad + ([Refusal(f"session {session.sid[:12]}", fault)] if fault else [])
+    _keep(me, session)
+    over = session.over or _may_set_aside(me, session)
+    if over:
+        _finish(me, session)
+    else:
+        _send(me, session)
+    return session, over, refused
 
 
-def _readable(found: list[Found], finished: set[str]) -> tuple[list[tuple[str, Envelope]], list[Refusal]]:
-    open_ones = [document for document in found if document.path.parent.name not in finished]
-    refused = [Refusal(f"{d.path.parent.name}/{d.path.name}", d.fault) for d in open_ones if d.fault]
-    return [(f"{d.path.parent.name}/{d.path.name}", d.envelope) for d in open_ones if d.envelope], refused
+def _join_first(me: Member, letters: Letters, proposals: Sequence[Envelope]) -> tuple[Session | None, list[Refusal]]:
+    """Accept the proposal that takes precedence; never one in which this identity has spoken before."""
+    for proposal in proposals:
+        if not _has_spoken(me, letters, proposal.mid):
+            return _accept(me, proposal), []
+        rolled_back = ConflictError(
+            "this identity has spoken in a ceremony that its keystore does not know: the keystore is out of date",
+            code="E_ROLLBACK",
+            hint="was it restored from a backup, or is it used in two places? This ceremony is given up",
+        )
+        _finish(me, _abandoned(me, proposal))
+        return None, [Refusal(f"session {proposal.mid[:12]}", rolled_back)]
+    return None, []
 
 
-def _finished(store: Keystore, log: Log, session: Session | None) -> set[str]:
-    """Folders of sessions that are history: agreed or void, and not this member's open one."""
-    done = [epoch.sid for epoch in log.epochs.values()] + store.data["feds"][log.fed]["void"]
-    return {sid[:12] for sid in done if session is None or sid != session.sid}
+def _has_spoken(me: Member, letters: Letters, sid: str) -> bool:
+    mine = me.store.key.entry
+    own = [letter for letter in letters.of_session(sid) if letter.sid == sid and letter.envelope.type != PROPOSE]
+    return any(letter.envelope.is_signed_by(mine) for letter in own)
 
 
-def _publish_records(store: Keystore, box: DropBox, log: Log) -> None:
-    """Offer what this member knows of the chain, in case it was killed before it could."""
-    for record in log.records[1:]:
-        box.put_record(record, log.fed, read_epoch(record)["seq"], store.key.entry.fpr)
+def _abandoned(me: Member, proposal: Envelope) -> Session:
+    """A session of which nothing is known here but that it must end."""
+    empty = Session(me.store.key.entry.fpr, me.log.roster.members, proposal, Phase.COMMITTED)
+    return agreement.give_up(empty, me.store.key, "person")
 
 
-def _stored(store: Keystore, log: Log) -> Session | None:
-    document = store.data["feds"][log.fed]["session"]
-    return None if document is None else agreement.from_json(document)
+def _accept(me: Member, proposal: Envelope) -> Session:
+    seed, contribution = me.entropy(32), me.entropy(32)
+    session = agreement.accept(me.store.key, me.log, proposal, kem_seed=seed, contribution=contribution, **me.terms)
+    me.state["known_seq"] = max(me.state["known_seq"], proposal.body()["seq"])
+    return session
 
 
-def _open_proposal(
-    log: Log, documents: list[tuple[str, Envelope]], void: Sequence[str], moment: datetime
-) -> tuple[Envelope | None, list[Refusal]]:
-    valid: dict[str, Envelope] = {}
+def _take_in(me: Member, session: Session, letters: Letters) -> tuple[Session, list[Refusal]]:
     refused = []
-    for name, envelope in documents:
+    for letter in letters.of_session(session.sid):
         try:
-            if envelope.type == PROPOSE:
-                _demand_in_time(agreement.read_proposal(log, envelope), moment)
-                _demand_not_void(envelope, void)
-                valid[envelope.mid] = envelope
+            demand_mine(letter, session.sid)
+            if letter.envelope.type != PROPOSE:
+                session = agreement.receive(session, letter.envelope)
         except ProtocolError as error:
-            refused.append(Refusal(name, error))
-    if len(valid) > 1:
-        hint = "agree on one; remove the files of the others"
-        raise PolicyError("several proposals are open at once", code="E_SID", hint=hint)
-    return next(iter(valid.values()), None), refused
-
-
-def _demand_in_time(body: Mapping[str, Any], moment: datetime) -> None:
-    if is_past(body["deadline"], moment):
-        raise PolicyError(f"the proposal's deadline {body['deadline']} has passed", code="E_EXPIRED")
-
-
-def _demand_not_void(envelope: Envelope, void: Sequence[str]) -> None:
-    """A ceremony is never joined twice: two commits by one member would look like two faces."""
-    if envelope.mid in void:
-        raise MembershipError("this member has given this ceremony up already", code="E_SID")
-
-
-def _accept(store: Keystore, log: Log, proposal: Envelope, entropy: Entropy) -> Session:
-    return agreement.accept(store.key, log, proposal, kem_seed=entropy(32), contribution=entropy(32))
-
-
-def _take_in(session: Session, documents: list[tuple[str, Envelope]]) -> tuple[Session, list[Refusal]]:
-    refused = []
-    for name, envelope in documents:
-        try:
-            if envelope.type != PROPOSE:
-                session = agreement.receive(session, envelope)
-            elif envelope.mid != session.sid:
-                raise MembershipError("this proposal is not the one this member has accepted", code="E_SID")
-        except ProtocolError as error:
-            refused.append(Refusal(name, error))
+            refused.append(Refusal(letter.file, error))
+    for record in me.log.records:  # the complete record, if the others have it already, carries their confirms
+        if record.type == EPOCH and record.body()["sid"] == session.sid:
+            session = agreement.receive(session, record)
     return session, refused
 
 
-def _agreed_elsewhere(log: Log, session: Session) -> list[tuple[str, Envelope]]:
-    """The complete record, if the others have it already: it carries their confirms."""
-    epochs = [record for record in log.records[1:] if read_epoch(record)["sid"] == session.sid]
-    return [("records", record) for record in epochs]
-
-
-def _advance(store: Keystore, log: Log, session: Session, moment: datetime) -> Session:
+def _advance(me: Member, session: Session, letters: Letters) -> tuple[Session, ProtocolError | None]:
+    """As far as it goes, and what went wrong."""
     try:
-        advanced = agreement.advance(session, store.key)
+        advanced = agreement.advance(_if_still_wanted(me, session), me.store.key)
     except ConflictError as error:
-        write_evidence(store, [error])
-        _demand_before_deadline(store, log, session, moment)
-        _keep(store, log, session)
-        raise
-    if advanced.phase is Phase.VOID:
-        _forget(store, log, advanced)
-        raise SignatureError(advanced.fault, code=advanced.fault.partition(":")[0])
-    _demand_before_deadline(store, log, advanced, moment)
-    return advanced
+        return _in_time(me, session)[0], error
+    if advanced.phase is Phase.COMMITTED and _rival(me, session, letters):
+        return agreement.give_up(advanced, me.store.key, "rival"), None
+    if advanced.over:
+        _blame_aborts(me, advanced)
+        return advanced, _fault_of(advanced)
+    return _in_time(me, advanced)
 
 
-def _demand_before_deadline(store: Keystore, log: Log, session: Session, moment: datetime) -> None:
-    """A member that still cannot confirm at the deadline gives up; whoever can confirm does, for others may have."""
-    confirming = session.phase in (Phase.CONFIRMED, Phase.ACTIVE)
-    if not confirming and is_past(session.proposal.body()["deadline"], moment):
-        _forget(store, log, session)
-        raise PolicyError(
-            "the ceremony's deadline has passed; its secrets are erased",
-            code="E_EXPIRED",
-            hint="blindsight holder epoch propose",
-        )
+def _if_still_wanted(me: Member, session: Session) -> Session:
+    """A member confirms only on its own head and above every promise; otherwise it gives up."""
+    body = session.proposal.body()
+    stale = body["prev"] != me.log.records[-1].mid or body["seq"] <= me.state["promised_seq"]
+    return agreement.give_up(session, me.store.key, "head") if stale and session.phase in OPEN else session
 
 
-def _forget(store: Keystore, log: Log, session: Session) -> None:
-    state = store.data["feds"][log.fed]
-    state["session"] = None
-    state["void"].append(session.sid)
-    store.save()
+def _rival(me: Member, session: Session, letters: Letters) -> bool:
+    proposals, _ = letters.proposals(me.log, me.terms, me.moment)
+    return any(other.mid < session.sid and not _has_spoken(me, letters, other.mid) for other in proposals)
 
 
-def _keep(store: Keystore, log: Log, session: Session) -> None:
+def _in_time(me: Member, session: Session) -> tuple[Session, ProtocolError | None]:
+    """A member that still cannot confirm at the deadline gives up."""
+    if session.phase not in OPEN or not is_past(session.proposal.body()["deadline"], me.moment):
+        return session, None
+    kind, missing = session.waiting_for()
+    vault.blame(me.state, [member.fpr for member in missing])
+    names = ", ".join(member.label for member in missing)
+    waited = f", waiting for the {kind} of {names}" if names else ""
+    error = PolicyError(
+        f"the ceremony's deadline has passed{waited}; its secrets are erased",
+        code="E_EXPIRED",
+        hint="blindsight holder epoch propose",
+    )
+    return agreement.give_up(session, me.store.key, "deadline"), error
+
+
+def _blame_aborts(me: Member, session: Session) -> None:
+    people = [fpr for fpr, message in session.aborts.items() if message.body()["reason"] == "person"]
+    vault.blame(me.state, people)
+
+
+def _fault_of(session: Session) -> ProtocolError | None:
+    """Why a session is over, for people, with what convinces others."""
+    if session.phase is Phase.ABORTED:
+        others = ", ".join(session.entry(fpr).label for fpr in session.aborts if fpr != session.me)
+        by = f" ({others})" if others else ""
+        return PolicyError(f"the ceremony was given up: {session.fault}{by}", code="E_ABORT")
+    code, _, sentence = session.fault.partition(": ")
+    complaints = list(session.complaints.values())
+    involved = {fpr for complaint in complaints for fpr in (complaint.body()["from"], complaint.body()["about"])}
+    said = [box[fpr] for box in (session.commits, session.reveals) for fpr in sorted(involved) if fpr in box]
+    evidence = tuple(document.to_bytes() for document in (*complaints, *said))
+    kind = ConflictError if code == "E_COMPLAINT" else SignatureError
+    return kind(sentence, code=code, evidence=evidence)
+
+
+def _may_set_aside(me: Member, session: Session) -> bool:
+    """A confirmed session may be left when its deadline has passed, or when a member left who has not confirmed."""
+    if session.phase is not Phase.CONFIRMED:
+        return False
+    return is_past(session.proposal.body()["deadline"], me.moment) or bool(set(session.aborts) - set(session.confirms))
+
+
+def _set_aside(me: Member, session: Session) -> ProtocolError | None:
+    if not _may_set_aside(me, session):
+        return None
+    kind, missing = session.waiting_for()
+    vault.blame(me.state, [member.fpr for member in missing])
+    return PolicyError(
+        f"the ceremony is set aside without the {kind} of {', '.join(member.label for member in missing)}; its secret stays "
+        "here in case it is completed after all",
+        code="E_EXPIRED",
+        hint="blindsight holder epoch propose",
+    )
+
+
+def _keep(me: Member, session: Session) -> None:
     """Persist the session, its secret and the promise, before anything leaves."""
-    state = store.data["feds"][log.fed]
-    state["session"] = agreement.to_json(session)
+    me.state["session"] = to_json(session)
     if session.phase in (Phase.CONFIRMED, Phase.ACTIVE):
-        _keep_secret(state, session)
+        vault.hold(me.state, session)
     if session.phase is Phase.ACTIVE:
         record = session.record.to_bytes().decode()
-        state["records"] += [record] if record not in state["records"] else []
-        state["session"] = None
-    store.save()
+        me.state["records"] += [record] if record not in me.state["records"] else []
+        me.state["session"], me.state["aborts"] = None, {}
+    me.store.save()
 
 
-def _keep_secret(state: dict[str, Any], session: Session) -> None:
-    record = session.record
-    body = read_epoch(record)
-    held = state["epochs"].get(str(body["epoch"]), {})
-    if held.get("record") != record.mid and body["seq"] <= state["promised_seq"]:
-        raise ConflictError(
-            f"this member has already promised a record of sequence {state['promised_seq']}", code="E_SEQ"
-        )
-    state["promised_seq"] = body["seq"]
-    status = "active" if session.phase is Phase.ACTIVE else "pending"
-    state["epochs"][str(body["epoch"])] = {"record": record.mid, "secret": to_b64(session.secret), "status": status}
+def _finish(me: Member, session: Session) -> None:
+    """Close the session for good, then say so."""
+    vault.end(me.state, session, session.phase.value)
+    me.store.save()
+    _send(me, session)
 
 
-def _send(store: Keystore, box: DropBox, log: Log, session: Session) -> None:
-    me = store.key.entry.fpr
-    proposer = session.proposal.body()["from"]
-    box.put_message(session.proposal, log.fed, session.sid, "propose", proposer)
-    for message in session.outbox:
-        box.put_message(message, log.fed, session.sid, KINDS[message.type], me)
+def _send(me: Member, session: Session) -> None:
+    mine = me.store.key.entry.fpr
+    me.box.put_message(session.proposal, me.log.fed, session.sid, "propose", session.proposal.body()["from"])
+    _send_messages(me, session.sid, session.outbox)
     if session.phase is Phase.ACTIVE:
         record = session.record
-        box.put_record(record, log.fed, read_epoch(record)["seq"], me)
+        me.box.put_record(record, me.log.fed, record.body()["seq"], mine)
 
 
-def _progress(session: Session, refused: list[Refusal]) -> Progress:
+def _send_messages(me: Member, sid: str, messages: Sequence[Envelope]) -> None:
+    """Confirms go among the records, too: whoever has all of them has the record."""
+    mine = me.store.key.entry.fpr
+    for message in messages:
+        me.box.put_message(message, me.log.fed, sid, KINDS[message.type], mine)
+        if message.type == EPOCH:
+            me.box.put_record(message, me.log.fed, message.body()["seq"], mine)
+
+
+def _offer_again(me: Member) -> None:
+    """Send again what others may lack: the chain, signatures under open records, messages of ended sessions."""
+    mine = me.store.key.entry.fpr
+    for record in (*me.log.records[1:], *vault.signed(me.state)):
+        me.box.put_record(record, me.log.fed, record.body()["seq"], mine)
+    for sid, ended in me.state["ended"].items():
+        _send_messages(me, sid, [Envelope.from_bytes(text.encode()) for text in ended["outbox"]])
+
+
+def _progress(session: Session, log: Log) -> Progress:
     kind, waiting = session.waiting_for()
     confirmed = session.phase in (Phase.CONFIRMED, Phase.ACTIVE)
     return Progress(
@@ -295,27 +405,10 @@ def _progress(session: Session, refused: list[Refusal]) -> Progress:
         kcv=session.record.body()["kcv"] if confirmed else "",
         waiting_kind=kind,
         waiting_for=tuple(member.label for member in waiting),
-        refused=tuple(refused),
     )
 
 
-def _report(store: Keystore, progress: Progress, log: Log) -> Progress:
-    """Complete a progress with the log's view, and write evidence files."""
-    evidence = write_evidence(store, [refusal.error for refusal in progress.refused])
-    if progress.phase == "idle" and log.epochs:
-        phase, epoch, kcv = Phase.ACTIVE.value, log.latest.number, log.latest.kcv
-        progress = replace(progress, phase=phase, epoch=epoch, kcv=kcv)
-    return replace(progress, evidence=evidence)
-
-
-def write_evidence(store: Keystore, errors: Sequence[ProtocolError]) -> tuple[Path, ...]:
-    """Keep what convinces a third party, beside the keystore: the files."""
-    written = []
-    for error in errors:
-        for document in error.evidence:
-            envelope = Envelope.from_bytes(document)
-            path = store.path.parent / "evidence" / f"{error.code}-{envelope.mid[:12]}.json"
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            write_whole(path, document, mode=0o600)
-            written.append(path)
-    return tuple(written)
+def _at_rest(log: Log) -> Progress:
+    if not log.epochs:
+        return Progress("idle")
+    return Progress(Phase.ACTIVE.value, log.latest.number, log.latest.kcv)

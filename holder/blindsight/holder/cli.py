@@ -13,11 +13,11 @@ from blindsight.cli.arguments import Verbs, add_federation, add_keystore
 from blindsight.cli.output import emit, emit_facts, say
 from blindsight.holder import ceremony, federation, publish_cli, site
 from blindsight.protocol.clock import now, to_text
+from blindsight.protocol.copies import missing_signers
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import people_code
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import DataError
-from blindsight.protocol.log import missing_signers
 from blindsight.protocol.scheme import SCHEMES
 
 WAITING = 75
@@ -99,7 +99,7 @@ def _show(options: argparse.Namespace) -> int:
         known = Envelope.from_bytes(store.data["feds"][fed]["records"][0].encode())
         copies = [known, *(e for e in box.records(fed) if e.mid == fed)]
         facts: dict[str, Any] = {"signatures missing": [member.label for member in missing_signers(copies)]}
-        epochs = {n: held["status"] for n, held in store.data["feds"][fed]["epochs"].items()}
+        epochs = {held["epoch"]: held["status"] for held in store.data["feds"][fed]["secrets"].values()}
         facts |= {"compared": store.data["feds"][fed]["verified"], "epochs": epochs}
         return _describe(known, options, facts)
 
@@ -218,7 +218,7 @@ def _status(options: argparse.Namespace) -> int:
         if not here.log.epochs and not options.json:
             emit("no epoch is agreed yet")
         for number, epoch in sorted(here.log.epochs.items()):
-            held = state["epochs"].get(str(number), {}).get("status", "not held here")
+            held = state["secrets"].get(epoch.record, {}).get("status", "not held here")
             schemes = [scheme["id"] for scheme in epoch.schemes]
             facts = {"epoch": number, "kcv": epoch.kcv, "schemes": schemes, "ends": epoch.not_after, "secret": held}
             emit_facts(facts, as_json=options.json)

@@ -1,23 +1,24 @@
 """A member's side of the federation: found it, sign it, compare its code, follow its log.
 
-What a keystore remembers of a federation (``data["feds"][fed]``): the records of its log, the greatest sequence it has
-promised to sign, whether the code was compared, epoch secrets, and an open ceremony.
+What a keystore remembers of a federation is laid out in ``vault``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-from blindsight.protocol import log as membership
+from blindsight.holder import vault
+from blindsight.holder.evidence import write_evidence
+from blindsight.protocol.changes import sign_genesis
 from blindsight.protocol.dropbox import DropBox
-from blindsight.protocol.encoding import from_b64, people_code, plain_code
+from blindsight.protocol.encoding import people_code, plain_code
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ConflictError, MembershipError, PolicyError, ProtocolError
 from blindsight.protocol.identity import Entry
 from blindsight.protocol.keystore import Keystore
-from blindsight.protocol.log import GENESIS, Epoch, Log
-
-State = dict[str, Any]
+from blindsight.protocol.log import Epoch, Log
+from blindsight.protocol.logfile import NOTICES
+from blindsight.protocol.records import GENESIS, make_genesis, read_genesis
 
 
 def create(
@@ -29,7 +30,7 @@ def create(
         store: the founder's keystore.
         box: the shared folder.
         name: the federation's name.
-        cards: holders and trainers; the founder is added if missing.
+        cards: holders, trainers and operators; the founder is added if missing.
         policy: ``all`` or ``majority``, for later roster changes.
         nonce: 32 random bytes.
         created: time of creation.
@@ -40,7 +41,8 @@ def create(
     entries = {entry.fpr: entry for entry in [*cards, store.key.entry]}
     members = [entry for entry in entries.values() if entry.role == "holder"]
     trainers = [entry for entry in entries.values() if entry.role == "trainer"]
-    genesis = membership.make_genesis(name, members, trainers, policy=policy, nonce=nonce, created=created)
+    operators = [entry for entry in entries.values() if entry.role == "operator"]
+    genesis = make_genesis(name, members, trainers, operators, policy=policy, nonce=nonce, created=created)
     return _sign(store, box, genesis)
 
 
@@ -78,31 +80,19 @@ def offered(store: Keystore, box: DropBox, code: str | None) -> Envelope:
 
 def _names(envelope: Envelope, fpr: str) -> bool:
     try:
-        members = membership.read_genesis(envelope)["members"]
+        members = read_genesis(envelope)["members"]
     except ProtocolError:
         return False  # whoever writes junk into the box must not keep anybody from signing
     return any(member["fpr"] == fpr for member in members)
 
 
 def _sign(store: Keystore, box: DropBox, genesis: Envelope) -> Envelope:
-    signed = membership.sign_genesis(genesis, store.key)
+    signed = sign_genesis(genesis, store.key)
     box.put_record(signed, signed.mid, 0, store.key.entry.fpr)  # first: killed here, ``sign`` finds it and goes on
     if signed.mid not in store.data["feds"]:
-        store.data["feds"][signed.mid] = _new_state(signed)
+        store.data["feds"][signed.mid] = vault.new_state([signed])
         store.save()
     return signed
-
-
-def _new_state(genesis: Envelope) -> State:
-    return {
-        "records": [genesis.to_bytes().decode()],
-        "promised_seq": 0,
-        "verified": "none",
-        "epochs": {},
-        "session": None,
-        "void": [],
-        "join": None,
-    }
 
 
 def choose(store: Keystore, code: str | None) -> str:
@@ -129,27 +119,44 @@ def choose(store: Keystore, code: str | None) -> str:
     )
 
 
-def follow(store: Keystore, box: DropBox, fed: str) -> Log:
+def follow(store: Keystore, box: DropBox, fed: str, tell: Callable[[str], None] = lambda _: None) -> Log:
     """Unite the remembered log with what lies in the box, and remember the result.
 
+    Args:
+        store: the member's opened keystore.
+        box: the drop-box.
+        fed: the federation.
+        tell: called with what a person should know.
+
     Raises:
-        ConflictError: E_FORK; E_ROLLBACK when the chain no longer contains the head once known.
+        ConflictError: E_FORK.
         ProtocolError: the genesis is not complete yet.
     """
     state = store.data["feds"][fed]
-    remembered = [Envelope.from_bytes(text.encode()) for text in state["records"]]
-    log = Log.build([*remembered, *box.records(fed)], fed)
-    if remembered[-1].mid not in {record.mid for record in log.records}:
-        raise ConflictError(
-            "the log offered does not contain the head this keystore knows",
-            code="E_ROLLBACK",
-            evidence=(remembered[-1].to_bytes(), log.records[-1].to_bytes()),
-        )
-    records = [record.to_bytes().decode() for record in log.records]
-    if records != state["records"]:
-        state["records"] = records
+    remembered = [Envelope.from_bytes(text.encode()) for text in (*state["records"], *state["notices"])]
+    log = Log.build([*remembered, *box.records(fed), *box.signed(fed, NOTICES)], fed)
+    _tell_of_doubles(store, log, tell)
+    if state["records"][-1] not in (known := [record.to_bytes().decode() for record in log.records]):
+        tell("the log has passed by a record that this keystore knew: a chain with a greater sequence counts")
+    notices = [notice.to_bytes().decode() for notice in log.notices]
+    said, settled = vault.settle(state, log)
+    for sentence in said:
+        tell(sentence)
+    if settled or (known, notices) != (state["records"], state["notices"]):
+        state["records"], state["notices"] = known, notices
         store.save()
     return log
+
+
+def _tell_of_doubles(store: Keystore, log: Log, tell: Callable[[str], None]) -> None:
+    """Members who signed two records of one sequence are named, with evidence, once."""
+    for pair in log.doubles:
+        both = set(pair[0].signatures) & set(pair[1].signatures)
+        names = ", ".join(member.label for member in log.roster.members if member.fpr in both)
+        evidence = tuple(record.to_bytes() for record in pair)
+        conflict = ConflictError("two records of one sequence", code="E_FORK", evidence=evidence)
+        for path in write_evidence(store, [conflict], anew=False):
+            tell(f"{names or 'a former member'} signed two records of one sequence [E_FORK]; evidence in {path}")
 
 
 def verify(store: Keystore, log: Log, code: str) -> None:
@@ -183,11 +190,11 @@ def epoch_secret(store: Keystore, log: Log, number: int | None) -> tuple[Epoch, 
         MembershipError: E_EPOCH, it is not agreed, or this keystore does not have its secret.
     """
     epoch = log.latest if number is None else log.epoch(number)
-    held = store.data["feds"][log.fed]["epochs"].get(str(epoch.number))
-    if held is None or held["status"] != "active":
+    secret = vault.secret_of(store.data["feds"][log.fed], epoch)
+    if secret is None:
         raise MembershipError(
             f"this keystore does not hold the secret of epoch {epoch.number}",
             code="E_EPOCH",
-            hint="blindsight holder epoch step",
+            hint="blindsight holder epoch step; if it was lost: blindsight holder epoch resync",
         )
-    return epoch, from_b64(held["secret"], 32)
+    return epoch, secret

@@ -23,6 +23,7 @@ from blindsight.holder import geometry
 from blindsight.holder.plan import Plan
 from blindsight.holder.views import views
 from blindsight.protocol import manifest, shard
+from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import canonical, expand, from_b64, to_b64
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import DataError
@@ -122,24 +123,22 @@ def interrupted(out: Path) -> bool:
     return _job_file(out).exists()
 
 
-def offer(folder: Path, place: Path, *, with_shards: bool) -> Path:
+def offer(folder: Path, box: DropBox, place: str, *, with_shards: bool) -> str:
     """Put a published data set's manifest where the other parties look for it.
 
     Args:
         folder: the published data set.
-        place: the holder's folder in the drop-box.
-        with_shards: whether the shards go there too; whoever reads them can compute the scenes.
+        box: the drop-box.
+        place: the holder's folder in it.
+        with_shards: whether the shards go there too, unsealed; whoever reads them can compute the scenes.
 
     Returns:
-        The folder in the drop-box.
+        Where the manifest lies now, for people.
     """
-    target = place / folder.name
-    (target / "shards" if with_shards else target).mkdir(parents=True, exist_ok=True)
+    target = f"{place}/{folder.name}"
     for path in sorted((folder / "shards").glob("*.safetensors")) if with_shards else ():
-        with path.open("rb") as source, replacing(target / "shards" / path.name) as file:
-            shutil.copyfileobj(source, file)
-    write_whole(target / manifest.FILE_NAME, (folder / manifest.FILE_NAME).read_bytes())
-    return target
+        box.transport.send(path, f"{target}/shards/{path.name}")
+    return box.transport.put(f"{target}/{manifest.FILE_NAME}", (folder / manifest.FILE_NAME).read_bytes())
 
 
 def _job_file(out: Path) -> Path:

@@ -83,13 +83,13 @@ def _publish(options: argparse.Namespace) -> int:
         plan = plan_of(options, here)
         folder = options.out or here.store.path.parent / "datasets" / f"{plan.name}-{plan.split_name}".replace("/", "_")
         place = here.box.data(here.log.fed, here.store.key.entry.fpr)
-        deliver = partial(offer, folder, place, with_shards=options.with_shards)
+        deliver = partial(offer, folder, here.box, place, with_shards=options.with_shards)
         with progress(f"publishing {plan.name}/{plan.split_name}", plan.rows) as advance:
             envelope = publish(plan, here.store.key, folder, to_text(now()), advance, deliver=deliver)
     predicate = envelope.body()["predicate"]
     facts = {"dataset": str(folder), "rows": predicate["rows"], "shards": len(predicate["shards"])}
     facts |= {"scheme": predicate["scheme"]["id"], "epoch": predicate["epoch"], "scv": predicate["scv"]}
-    emit_facts(facts | {"offered": str(place / folder.name)}, as_json=options.json)
+    emit_facts(facts | {"offered": f"{here.box.transport.place}/{place}/{folder.name}"}, as_json=options.json)
     return 0
 
 

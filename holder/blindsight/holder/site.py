@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from blindsight.cli import passphrase
 from blindsight.cli.output import say
-from blindsight.holder import ceremony, federation
+from blindsight.holder import federation
+from blindsight.holder.evidence import write_evidence
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.errors import ConflictError
 from blindsight.protocol.keystore import Keystore
@@ -45,9 +46,9 @@ def opened(options: argparse.Namespace) -> Iterator[Site]:
         box = DropBox(options.dropbox)
         fed = federation.choose(store, options.federation)
         try:
-            log = federation.follow(store, box, fed)
+            log = federation.follow(store, box, fed, say)
         except ConflictError as error:
-            for path in ceremony.write_evidence(store, [error]):
+            for path in write_evidence(store, [error]):
                 say(f"evidence kept in {path}")
             raise
         yield Site(store, box, log)

@@ -61,7 +61,7 @@ def _batch(text: str) -> int:
 
 def _opened(options: argparse.Namespace) -> tuple[Bundle, Log]:
     from blindsight.protocol import bundle
-    from blindsight.protocol.dropbox import read_log
+    from blindsight.protocol.logfile import read_log
 
     log = read_log(options.log, options.federation)
     return bundle.load(options.bundle, log, now()), log

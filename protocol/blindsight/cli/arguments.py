@@ -98,7 +98,7 @@ def add_keystore(parser: argparse.ArgumentParser) -> None:
 def add_federation(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a drop-box and one of several federations."""
     parser.add_argument(
-        "--dropbox", type=Path, metavar="DIR", required=True, help="the shared folder of the federation"
+        "--dropbox", metavar="PLACE", required=True, help="the shared folder, fsspec URL or relay of the federation"
     )
     parser.add_argument("--federation", metavar="CODE", help="start of the federation code, if there are several")
 
@@ -107,9 +107,8 @@ def add_log(parser: argparse.ArgumentParser) -> None:
     """Add the options that say whom to trust."""
     parser.add_argument(
         "--log",
-        type=Path,
-        metavar="DIR",
+        metavar="PLACE",
         required=True,
-        help="the membership log: the drop-box, or a copy of its records",
+        help="the membership log: the drop-box, a copy of its records, or an exported log",
     )
     parser.add_argument("--federation", metavar="CODE", help="the federation code as a member read it to you")

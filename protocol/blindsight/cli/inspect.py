@@ -14,13 +14,14 @@ from typing import Any
 
 from blindsight.cli.arguments import Verbs
 from blindsight.cli.output import emit_facts
-from blindsight.protocol import agreement, bundle, dropbox, fields, keystore, manifest, shard, tensorfile
+from blindsight.protocol import bundle, dropbox, fields, keystore, logfile, manifest, messages, shard, tensorfile
 from blindsight.protocol.clock import now
 from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES, parse_json, people_code
 from blindsight.protocol.envelope import IN_TOTO, Envelope
 from blindsight.protocol.errors import BlindsightError, FormatError, MembershipError
 from blindsight.protocol.identity import Entry
-from blindsight.protocol.log import EPOCH, GENESIS, Log, read_epoch, read_genesis
+from blindsight.protocol.log import Log
+from blindsight.protocol.records import EPOCH, GENESIS, read_epoch, read_genesis
 
 EXAMPLE = "blindsight protocol inspect box/models/digits --log box"
 NEEDS_LOG = "who signed it: name the membership log with --log"
@@ -58,7 +59,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    log = dropbox.read_log(options.log, options.federation) if options.log else None
+    log = logfile.read_log(options.log, options.federation) if options.log else None
     kind, read = _kind(options.file)
     report: dict[str, Any] = {"file": str(options.file), "kind": kind}
     status = 0
@@ -165,9 +166,9 @@ def _epoch(envelope: Envelope, log: Log | None) -> Finding:
 
 
 def _message(envelope: Envelope, log: Log | None) -> Finding:
-    is_proposal = envelope.type == agreement.PROPOSE
+    is_proposal = envelope.type == messages.PROPOSE
     body = envelope.body("message")
-    fields.demand(agreement.SHAPES[envelope.type], body, "message")
+    fields.demand(messages.SHAPES[envelope.type], body, "message")
     names = ("epoch", "seq", "created", "deadline", "not_after") if is_proposal else ("sid",)
     facts = {name: body[name] for name in names}
     if log is None:
@@ -250,11 +251,11 @@ def _box(root: Path, _: Log | None) -> Finding:
 
 def _federation(folder: Path) -> str:
     try:
-        log = dropbox.read_log(folder)
+        log = logfile.read_log(folder)
     except MembershipError as error:
         return f"{folder.name}: {error.message}"
     found = dropbox.DropBox(folder.parent).messages(log.fed)
-    if unreadable := [message.path.name for message in found if message.fault]:
+    if unreadable := [message.short for message in found if message.fault]:
         raise FormatError(f"unreadable messages in {folder.name}: {', '.join(unreadable)}")
     return f"{log.name} ({log.code}), {len(log.roster.members)} members, {len(log.epochs)} epochs"
 
@@ -291,9 +292,9 @@ _DOCUMENTS: Mapping[str, tuple[str, DocumentReader]] = {
     dropbox.CARD: ("identity card", _card),
     GENESIS: ("genesis", _genesis),
     EPOCH: ("epoch record", _epoch),
-    agreement.PROPOSE: ("ceremony proposal", _message),
-    agreement.COMMIT: ("ceremony commit", _message),
-    agreement.REVEAL: ("ceremony reveal", _message),
+    messages.PROPOSE: ("ceremony proposal", _message),
+    messages.COMMIT: ("ceremony commit", _message),
+    messages.REVEAL: ("ceremony reveal", _message),
     manifest.PREDICATE_TYPE: ("data set manifest", _manifest),
     bundle.PREDICATE_TYPE: ("model bundle statement", _statement),
 }

@@ -1,11 +1,11 @@
-"""``key init`` and ``key show``, the same for every role that signs."""
+"""``key init|show|passwd|slot|backup``, the same for every role that signs."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from blindsight.cli import passphrase
+from blindsight.cli import passphrase, slot_verbs
 from blindsight.cli.arguments import Verbs, add_keystore
 from blindsight.cli.output import emit_facts, say
 from blindsight.protocol import keystore
@@ -15,16 +15,25 @@ from blindsight.protocol.dropbox import DropBox
 
 def add_verbs(verbs: Verbs, role: str) -> None:
     """Give a role its ``key`` verbs."""
-    verbs.group("key", "make and show this site's identity")
+    verbs.group("key", "make and show this site's identity, and what opens its keystore")
+    _add_init(verbs, role)
+    show = verbs.add("key show", _show, "show this site's identity; never a secret", f"blindsight {role} key show")
+    show.add_argument("--dropbox", type=Path, metavar="DIR", help="also put the identity card there")
+    add_keystore(show)
+    passphrase.add_options(show)
+    slot_verbs.add_verbs(verbs, role)
+
+
+def _add_init(verbs: Verbs, role: str) -> None:
     example = f"blindsight {role} key init --name site-A --keystore site-A/keystore.json --dropbox box"
     init = verbs.add("key init", _init, "make an identity in a new sealed keystore", example)
     init.add_argument("--name", required=True, help="shown to the other parties, at most 80 characters")
     init.add_argument("--dropbox", type=Path, metavar="DIR", help="also put the identity card there")
     init.set_defaults(role=role)
-    show = verbs.add("key show", _show, "show this site's identity; never a secret", f"blindsight {role} key show")
-    show.add_argument("--dropbox", type=Path, metavar="DIR", help="also put the identity card there")
-    for parser in (init, show):
-        add_keystore(parser)
+    if role == "holder":
+        words = "for a machine that sends images and belongs to no federation's holders: role device"
+        init.add_argument("--device", action="store_const", dest="role", const="device", help=words)
+    add_keystore(init)
 
 
 def _init(options: argparse.Namespace) -> int:

@@ -9,6 +9,9 @@ A ``Session`` is a value: messages and the member's key go in, a new session com
 4. With all reveals, every box must open to the committed contribution. The secret is extracted from all of them.
 5. Every member signs the same epoch record. With all signatures the epoch is active.
 6. One author, one message of a kind: a second, different one is evidence against its author.
+7. A box that fails makes its receiver complain, showing the key the box was sealed to: everybody judges (``verdict``),
+   and the session is void whatever completes later.
+8. Before it confirms, a member may give up, and does when another has; a confirm cannot be taken back.
 
 The caller persists a session *before* its messages leave: a second reveal must never be made.
 """
@@ -16,138 +19,22 @@ The caller persists a session *before* its messages leave: a second reveal must 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any
 
-from blindsight.protocol import fields, kem
+from blindsight.protocol import fields, kem, verdict
 from blindsight.protocol.encoding import expand, extract, from_b64, tagged_hash, to_b64, u64be
-from blindsight.protocol.envelope import Envelope, payload_type
-from blindsight.protocol.errors import (
-    ConflictError,
-    FormatError,
-    MembershipError,
-    SignatureError,
-)
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.errors import ConflictError, FormatError, MembershipError, SignatureError
 from blindsight.protocol.identity import Entry, SigningKey
-from blindsight.protocol.log import ALLOWED_SCHEMES, EPOCH, Log, assembled, demand_suite, read_epoch
+from blindsight.protocol.log import Log
+from blindsight.protocol.messages import ABORT, COMMIT, COMPLAINT, KINDS, REASONS, REVEAL, SHAPES, demand_author
+from blindsight.protocol.messages import PROPOSE as PROPOSE
+from blindsight.protocol.records import EPOCH, demand_suite, read_epoch
+from blindsight.protocol.session import Phase, Session, commit_set
 
-PROPOSE, COMMIT, REVEAL = (payload_type(kind) for kind in ("propose", "commit", "reveal"))
-CONTRIBUTION_BYTES = 32
-_BOX_BYTES = CONTRIBUTION_BYTES + kem.OVERHEAD_BYTES
-
-_PROPOSE_SHAPE = fields.mapping(
-    {
-        "v": fields.constant(1),
-        "type": fields.constant("propose"),
-        "fed": fields.hex32,
-        "seq": fields.integer(1),
-        "prev": fields.hex32,
-        "roster": fields.hex32,
-        "epoch": fields.integer(1),
-        "from": fields.hex32,
-        "schemes": ALLOWED_SCHEMES,
-        "nonce": fields.hex32,
-        "created": fields.time,
-        "deadline": fields.time,
-        "not_after": fields.time,
-        "suite": fields.text(80),
-    }
-)
-_HEAD = {"v": fields.constant(1), "sid": fields.hex32, "from": fields.hex32}
-_COMMIT_SHAPE = fields.mapping(
-    {**_HEAD, "type": fields.constant("commit"), "kem": fields.key(kem.PUBLIC_BYTES), "com": fields.hex32}
-)
-_REVEAL_SHAPE = fields.mapping(
-    {
-        **_HEAD,
-        "type": fields.constant("reveal"),
-        "commits": fields.hex32,
-        "boxes": fields.dictionary(fields.key(_BOX_BYTES), most=256),
-    }
-)
-SHAPES = {PROPOSE: _PROPOSE_SHAPE, COMMIT: _COMMIT_SHAPE, REVEAL: _REVEAL_SHAPE}
-
-
-class Phase(StrEnum):
-    """How far a member's session has come."""
-
-    COMMITTED = "committed"
-    REVEALED = "revealed"
-    CONFIRMED = "confirmed"
-    ACTIVE = "active"
-    VOID = "void"
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One member's view of one ceremony. Shows no secret in its repr.
-
-    Args:
-        me: own fingerprint.
-        members: the roster's members by ascending fingerprint.
-        proposal: the verified proposal; its id is the session id.
-        phase: see ``Phase``.
-        commits: author → commit, verified.
-        reveals: author → reveal, verified as far as that is possible without all commits.
-        confirms: author → epoch record with the author's signature.
-        kem_seed: 32 bytes; empty once erased.
-        contribution: 32 bytes; empty once erased.
-        secret: the epoch secret, 32 bytes, from CONFIRMED on.
-        fault: why the session is void.
-    """
-
-    me: str
-    members: tuple[Entry, ...]
-    proposal: Envelope
-    phase: Phase
-    commits: Mapping[str, Envelope] = field(default_factory=dict)
-    reveals: Mapping[str, Envelope] = field(default_factory=dict)
-    confirms: Mapping[str, Envelope] = field(default_factory=dict)
-    kem_seed: bytes = field(default=b"", repr=False)
-    contribution: bytes = field(default=b"", repr=False)
-    secret: bytes = field(default=b"", repr=False)
-    fault: str = ""
-
-    @property
-    def sid(self) -> str:
-        """The session id, hex."""
-        return self.proposal.mid
-
-    @property
-    def outbox(self) -> tuple[Envelope, ...]:
-        """The member's own messages so far; sending them again is harmless."""
-        return tuple(box[self.me] for box in (self.commits, self.reveals, self.confirms) if self.me in box)
-
-    def waiting_for(self) -> tuple[str, tuple[Entry, ...]]:
-        """The kind of message still needed, and from whom; empty when nothing is."""
-        for kind, box in (("commit", self.commits), ("reveal", self.reveals), ("confirm", self.confirms)):
-            missing = tuple(member for member in self.members if member.fpr not in box)
-            if missing:
-                return kind, missing
-        return "", ()
-
-    def entry(self, fpr: str) -> Entry:
-        """The member of that fingerprint.
-
-        Raises:
-            MembershipError: E_ROSTER.
-        """
-        for member in self.members:
-            if member.fpr == fpr:
-                return member
-        raise MembershipError(f"{fpr[:12]}… is no member of this ceremony's roster", code="E_ROSTER")
-
-    @property
-    def record(self) -> Envelope:
-        """The epoch record with the signatures at hand.
-
-        Raises:
-            ValueError: not confirmed yet.
-        """
-        if self.me not in self.confirms:
-            raise ValueError("there is no record before the member has confirmed")
-        return assembled(list(self.confirms.values()), self.members)
+MAX_SEQ_STEP = 65_536
+"""How far above all sequences it knows a member accepts one: a single proposal must not use the numbers up."""
 
 
 def make_proposal(
@@ -180,7 +67,7 @@ def make_proposal(
         "seq": max(log.seq, promised) + 1,
         "prev": log.records[-1].mid,
         "roster": log.roster.id,
-        "epoch": max(log.epochs, default=0) + 1,
+        "epoch": log.next_epoch,
         "from": key.entry.fpr,
         "schemes": [dict(scheme) for scheme in schemes],
         "nonce": nonce.hex(),
@@ -192,15 +79,21 @@ def make_proposal(
     return Envelope.of("propose", body).signed(key)
 
 
-def read_proposal(log: Log, envelope: Envelope) -> dict[str, Any]:
+def read_proposal(log: Log, envelope: Envelope, *, promised: int = 0, known: int = 0) -> dict[str, Any]:
     """Verify a proposal against one's own log.
+
+    Args:
+        log: the verified log.
+        envelope: as received.
+        promised: greatest sequence the member has promised a record of.
+        known: greatest sequence of any proposal it has accepted.
 
     Raises:
         ProtocolError: E_FORMAT, E_ROSTER, E_SIG, E_FED, E_PREV, E_SEQ, E_EPOCH or E_SUITE; the proposer is named.
     """
     body: dict[str, Any] = envelope.body("proposal")
-    fields.demand(_PROPOSE_SHAPE, body, "proposal")
-    proposer = _demand_author(log.roster.members, envelope, body["from"], "proposal")
+    fields.demand(SHAPES[PROPOSE], body, "proposal")
+    proposer = demand_author(log.roster.members, envelope, body["from"], "proposal")
     name = f"the proposal of {proposer.label}"
     demand_suite(body["suite"])
     if body["fed"] != log.fed:
@@ -209,14 +102,29 @@ def read_proposal(log: Log, envelope: Envelope) -> dict[str, Any]:
         raise MembershipError(f"{name} is for epoch {body['epoch']}, which is agreed already", code="E_EPOCH")
     if body["prev"] != log.records[-1].mid or body["roster"] != log.roster.id:
         raise MembershipError(f"{name} does not extend the head of my log", code="E_PREV")
-    if body["seq"] <= log.seq:
-        raise MembershipError(f"{name} has sequence {body['seq']}, not above my {log.seq}", code="E_SEQ")
-    if body["epoch"] != max(log.epochs, default=0) + 1:
+    _demand_seq(body["seq"], max(log.seq, promised), max(log.seq, promised, known) + MAX_SEQ_STEP, name)
+    if body["epoch"] != log.next_epoch:
         raise MembershipError(f"{name} is for epoch {body['epoch']}, not for the next one", code="E_EPOCH")
     return body
 
 
-def accept(key: SigningKey, log: Log, proposal: Envelope, *, kem_seed: bytes, contribution: bytes) -> Session:
+def _demand_seq(seq: int, floor: int, ceiling: int, name: str) -> None:
+    if seq <= floor:
+        raise MembershipError(f"{name} has sequence {seq}, not above {floor}, known or promised here", code="E_SEQ")
+    if seq > ceiling:
+        raise MembershipError(f"{name} jumps to sequence {seq}, expected at most {ceiling}", code="E_SEQ")
+
+
+def accept(
+    key: SigningKey,
+    log: Log,
+    proposal: Envelope,
+    *,
+    kem_seed: bytes,
+    contribution: bytes,
+    promised: int = 0,
+    known: int = 0,
+) -> Session:
     """Agree to a proposal and commit.
 
     Args:
@@ -225,14 +133,16 @@ def accept(key: SigningKey, log: Log, proposal: Envelope, *, kem_seed: bytes, co
         proposal: as received.
         kem_seed: 32 fresh random bytes.
         contribution: 32 fresh random bytes, this member's part of the secret.
+        promised: greatest sequence the member has promised a record of.
+        known: greatest sequence of any proposal it has accepted.
 
     Raises:
         ProtocolError: see ``read_proposal``.
     """
-    read_proposal(log, proposal)
+    read_proposal(log, proposal, promised=promised, known=known)
     log.roster.member(key.entry.fpr)
     public = kem.public_key(kem_seed)
-    commitment = _commitment(proposal.mid, key.entry.fpr, public, contribution)
+    commitment = verdict.commitment(proposal.mid, key.entry.fpr, public, contribution)
     body = {"v": 1, "type": "commit", "sid": proposal.mid, "from": key.entry.fpr}
     body |= {"kem": to_b64(public), "com": commitment.hex()}
     commit = Envelope.of("commit", body).signed(key)
@@ -249,34 +159,45 @@ def receive(session: Session, envelope: Envelope) -> Session:
         FormatError: E_FORMAT or E_CANON.
         MembershipError: E_ROSTER, E_QUORUM, E_SID: not a message of this session's members.
         SignatureError: E_SIG, E_KEM.
-        ConflictError: E_EQUIVOCATION with both messages, E_TRANSCRIPT.
+        ConflictError: E_EQUIVOCATION with both messages, E_TRANSCRIPT, E_COMPLAINT.
     """
     if envelope.type == EPOCH:
         return _receive_confirm(session, envelope)
-    if envelope.type not in (COMMIT, REVEAL):
+    if envelope.type not in _BOX_OF:
         raise FormatError(f"{envelope.type[:80]} is no message of a ceremony")
-    kind = "commit" if envelope.type == COMMIT else "reveal"
+    kind, box = KINDS[envelope.type], _BOX_OF[envelope.type]
     body = envelope.body(kind)
     fields.demand(SHAPES[envelope.type], body, kind)
-    author = _demand_author(session.members, envelope, body["from"], kind)
+    author = demand_author(session.members, envelope, body["from"], kind)
     if body["sid"] != session.sid:
         raise MembershipError(f"the {kind} of {author.label} belongs to another session", code="E_SID")
-    known = session.commits if kind == "commit" else session.reveals
+    known: Mapping[str, Envelope] = getattr(session, box)
     if not _is_news(known, author, envelope, kind):
         return session
-    if kind == "commit":
-        _demand_fresh_kem(session, author, from_b64(body["kem"]))
-        return replace(session, commits={**known, author.fpr: envelope})
-    _demand_recipients(session, author, body)
-    return replace(session, reveals={**known, author.fpr: envelope})
+    _demand_content(session, author, envelope, body)
+    changed: dict[str, Any] = {box: {**known, author.fpr: envelope}}
+    return replace(session, **changed)
+
+
+_BOX_OF = {COMMIT: "commits", REVEAL: "reveals", COMPLAINT: "complaints", ABORT: "aborts"}
+
+
+def _demand_content(session: Session, author: Entry, envelope: Envelope, body: Mapping[str, Any]) -> None:
+    if envelope.type == COMMIT:
+        _demand_fresh_kem(session, author, envelope, from_b64(body["kem"]))
+    elif envelope.type == REVEAL:
+        _demand_recipients(session, author, body)
+    elif envelope.type == COMPLAINT:
+        verdict.demand_complaint(session, author, envelope, body)
 
 
 def advance(session: Session, key: SigningKey) -> Session:
-    """Do whatever is possible now: reveal, confirm, activate.
+    """Do whatever is possible now: heed complaints and aborts, reveal, confirm, activate.
 
     Raises:
         ConflictError: E_COMMITSET, a member reveals for other commits than mine; E_TRANSCRIPT.
     """
+    session = _heed_aborts(_heed_complaints(session), key)
     complete = {member.fpr for member in session.members}
     if session.phase is Phase.COMMITTED and complete <= set(session.commits):
         session = _reveal(session, key)
@@ -287,10 +208,44 @@ def advance(session: Session, key: SigningKey) -> Session:
     return session
 
 
-def commit_set(session: Session) -> bytes:
-    """The digest of all commits in roster order: 32 bytes."""
-    ids = [session.commits[member.fpr].id for member in session.members]
-    return tagged_hash("commits", session.proposal.id, *ids)
+def give_up(session: Session, key: SigningKey, reason: str) -> Session:
+    """Leave a session before confirming: all secrets are erased, an abort is in the outbox.
+
+    Args:
+        session: committed or revealed.
+        key: the member.
+        reason: one of ``REASONS``.
+
+    Raises:
+        ValueError: the member has confirmed already, or the session is over.
+    """
+    if session.phase not in (Phase.COMMITTED, Phase.REVEALED):
+        raise ValueError(f"a session that is {session.phase} cannot be given up")
+    body = {"v": 1, "type": "abort", "sid": session.sid, "from": session.me, "reason": reason}
+    aborts = {**session.aborts, session.me: Envelope.of("abort", body).signed(key)}
+    return replace(_erased(session, Phase.ABORTED, REASONS[reason]), aborts=aborts)
+
+
+def _erased(session: Session, phase: Phase, fault: str) -> Session:
+    return replace(session, phase=phase, fault=fault, kem_seed=b"", contribution=b"", secret=b"")
+
+
+def _heed_complaints(session: Session) -> Session:
+    """A complaint that shows its author's key makes the session void: the contributions are readable now."""
+    if session.over or session.phase is Phase.ACTIVE:
+        return session
+    for complaint in session.complaints.values():
+        found = verdict.judge(session, complaint)
+        if found is not None:
+            return _erased(session, Phase.VOID, found)
+    return session
+
+
+def _heed_aborts(session: Session, key: SigningKey) -> Session:
+    """Who gave up will not confirm, so nothing is gained by going on."""
+    if session.aborts and session.phase in (Phase.COMMITTED, Phase.REVEALED):
+        return give_up(session, key, "abort")
+    return session
 
 
 def epoch_secret(session_id: bytes, commits: bytes, contributions: Sequence[bytes]) -> bytes:
@@ -301,22 +256,6 @@ def epoch_secret(session_id: bytes, commits: bytes, contributions: Sequence[byte
 def key_check_value(secret: bytes, fed: str, epoch: int) -> str:
     """What shows that two members have the same secret, and does not help to find it: hex of 32 bytes."""
     return expand(secret, "kcv", bytes.fromhex(fed), u64be(epoch)).hex()
-
-
-def _commitment(sid: str, author: str, public: bytes, contribution: bytes) -> bytes:
-    return tagged_hash("commit", bytes.fromhex(sid), bytes.fromhex(author), public, contribution)
-
-
-def _demand_author(members: Sequence[Entry], envelope: Envelope, fpr: str, what: str) -> Entry:
-    author = next((member for member in members if member.fpr == fpr), None)
-    if author is None:
-        raise MembershipError(f"the {what} is from {fpr[:12]}…, who is no member of this federation", code="E_ROSTER")
-    if set(envelope.signatures) != {fpr}:
-        raise MembershipError(
-            f"the {what} in the name of {author.label} must carry that one signature", code="E_QUORUM"
-        )
-    envelope.verify(author, f"the {what}")
-    return author
 
 
 def _is_news(known: Mapping[str, Envelope], author: Entry, envelope: Envelope, kind: str) -> bool:
@@ -330,11 +269,14 @@ def _is_news(known: Mapping[str, Envelope], author: Entry, envelope: Envelope, k
     return False
 
 
-def _demand_fresh_kem(session: Session, author: Entry, public: bytes) -> None:
+def _demand_fresh_kem(session: Session, author: Entry, envelope: Envelope, public: bytes) -> None:
     for fpr, commit in session.commits.items():
         if from_b64(commit.body()["kem"]) == public:
             raise SignatureError(
-                f"{author.label} committed the key-agreement key of {session.entry(fpr).label}", code="E_KEM"
+                f"{author.label} and {session.entry(fpr).label} committed the same key-agreement key: "
+                "one of them has copied the other's",
+                code="E_KEM",
+                evidence=(envelope.to_bytes(), commit.to_bytes()),
             )
     try:
         kem.seal(public, b"", b"trial")
@@ -350,17 +292,15 @@ def _demand_recipients(session: Session, author: Entry, body: Mapping[str, Any])
         raise MembershipError(f"the reveal of {author.label} is not addressed to exactly all others", code="E_ROSTER")
 
 
-def _box_context(session: Session, commits: bytes, sender: str, to: str) -> bytes:
-    return tagged_hash("box", session.proposal.id, commits, bytes.fromhex(sender), bytes.fromhex(to))
-
-
 def _reveal(session: Session, key: SigningKey) -> Session:
+    if session.me in session.reveals:  # sent before, by a keystore that was restored since: never a second one
+        return replace(session, phase=Phase.REVEALED)
     commits = commit_set(session)
     boxes = {}
     for member in session.members:
         if member.fpr != session.me:
             public = from_b64(session.commits[member.fpr].body()["kem"])
-            context = _box_context(session, commits, session.me, member.fpr)
+            context = verdict.box_context(session, commits, session.me, member.fpr)
             boxes[member.fpr] = to_b64(kem.seal(public, session.contribution, context))
     body = {"v": 1, "type": "reveal", "sid": session.sid, "from": session.me}
     reveal = Envelope.of("reveal", body | {"commits": commits.hex(), "boxes": boxes}).signed(key)
@@ -377,10 +317,12 @@ def _confirm(session: Session, key: SigningKey) -> Session:
                 code="E_COMMITSET",
                 evidence=(session.reveals[member.fpr].to_bytes(), *(e.to_bytes() for e in session.commits.values())),
             )
-    try:
-        contributions = [_open(session, member, commits) for member in session.members]
-    except SignatureError as error:
-        return replace(session, phase=Phase.VOID, fault=error.message, kem_seed=b"", contribution=b"")
+    contributions = []
+    for member in session.members:
+        try:
+            contributions.append(_open(session, member, commits))
+        except SignatureError as error:
+            return _complain(session, key, member, error)
     secret = epoch_secret(session.proposal.id, commits, contributions)
     record = Envelope.of("epoch", _record_body(session, commits, secret)).signed(key)
     confirmed = replace(session, phase=Phase.CONFIRMED, secret=secret)
@@ -393,16 +335,14 @@ def _open(session: Session, member: Entry, commits: bytes) -> bytes:
     """A member's contribution, checked against its commitment."""
     if member.fpr == session.me:
         return session.contribution
-    box = from_b64(session.reveals[member.fpr].body()["boxes"][session.me])
-    context = _box_context(session, commits, member.fpr, session.me)
-    try:
-        contribution = kem.unseal(session.kem_seed, box, context, CONTRIBUTION_BYTES)
-    except SignatureError as error:
-        raise SignatureError(f"E_BOX: the box from {member.label} does not open", code="E_BOX") from error
-    commit = session.commits[member.fpr].body()
-    if _commitment(session.sid, member.fpr, from_b64(commit["kem"]), contribution).hex() != commit["com"]:
-        raise SignatureError(f"E_COMMIT: {member.label} revealed another value than it committed to", code="E_COMMIT")
-    return contribution
+    return verdict.opened(session, member, session.me, session.kem_seed, commits)
+
+
+def _complain(session: Session, key: SigningKey, about: Entry, error: SignatureError) -> Session:
+    body = {"v": 1, "type": "complaint", "sid": session.sid, "from": session.me, "about": about.fpr}
+    body |= {"code": error.code, "kem_seed": to_b64(session.kem_seed)}
+    complaints = {**session.complaints, session.me: Envelope.of("complaint", body).signed(key)}
+    return replace(_erased(session, Phase.VOID, f"{error.code}: {error.message}"), complaints=complaints)
 
 
 def _record_body(session: Session, commits: bytes, secret: bytes) -> dict[str, Any]:
@@ -443,43 +383,3 @@ def _demand_same_record(mine: Envelope, author: Entry, theirs: Envelope) -> None
             code="E_TRANSCRIPT",
             evidence=(mine.to_bytes(), theirs.to_bytes()),
         )
-
-
-def to_json(session: Session) -> dict[str, Any]:
-    """A session for the keystore; contains secrets."""
-    boxes = {name: getattr(session, name) for name in ("commits", "reveals", "confirms")}
-    secrets = {name: to_b64(getattr(session, name)) for name in ("kem_seed", "contribution", "secret")}
-    return {
-        "me": session.me,
-        "members": [member.to_json() for member in session.members],
-        "proposal": session.proposal.to_bytes().decode(),
-        "phase": session.phase.value,
-        "fault": session.fault,
-        **secrets,
-        **{name: {fpr: e.to_bytes().decode() for fpr, e in box.items()} for name, box in boxes.items()},
-    }
-
-
-def from_json(document: Mapping[str, Any]) -> Session:
-    """Read a session back from the keystore.
-
-    Raises:
-        ProtocolError: the document is malformed.
-    """
-    commits, reveals, confirms = (
-        {fpr: Envelope.from_bytes(text.encode()) for fpr, text in document[name].items()}
-        for name in ("commits", "reveals", "confirms")
-    )
-    return Session(
-        me=document["me"],
-        members=tuple(Entry.from_json(entry) for entry in document["members"]),
-        proposal=Envelope.from_bytes(document["proposal"].encode()),
-        phase=Phase(document["phase"]),
-        commits=commits,
-        reveals=reveals,
-        confirms=confirms,
-        kem_seed=from_b64(document["kem_seed"]),
-        contribution=from_b64(document["contribution"]),
-        secret=from_b64(document["secret"]),
-        fault=document["fault"],
-    )

@@ -1,4 +1,8 @@
-"""Who signs: Ed25519 identities, one per federation and role. FORMAT.md section B."""
+"""Who signs: Ed25519 identities, one per federation and role. FORMAT.md section B.
+
+Holders, trainers and operators stand on a roster. A device (a camera, an encryption worker) stands on none; a holder
+may delegate one scheme's key to it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from blindsight.protocol import fields
 from blindsight.protocol.encoding import from_b64, people_code, tagged_hash, to_b64
 from blindsight.protocol.errors import FormatError, SignatureError
 
-ROLES = ("holder", "trainer", "operator")
+ROLES = ("holder", "trainer", "operator", "device")
 MAX_NAME = 80
 ALGORITHM = "ed25519"
 _P = 2**255 - 19
@@ -63,12 +67,13 @@ class Entry:
     """A public identity as it stands in a roster.
 
     Args:
-        role: ``holder``, ``trainer`` or ``operator``.
+        role: ``holder``, ``trainer``, ``operator`` or ``device``.
         name: at most 80 characters, informative only.
         pub: 32 bytes, Ed25519 public key.
 
     Raises:
         SignatureError: E_KEY, see ``demand_usable``.
+        ValueError: another role.
     """
 
     role: str
@@ -76,6 +81,8 @@ class Entry:
     pub: bytes
 
     def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"there is no role {self.role[:20]!r}")
         demand_usable(self.pub)
 
     @property
@@ -124,7 +131,7 @@ class SigningKey:
     """A secret identity. Shows nothing of itself.
 
     Args:
-        role: ``holder``, ``trainer`` or ``operator``.
+        role: ``holder``, ``trainer``, ``operator`` or ``device``.
         name: at most 80 characters.
         seed: 32 bytes.
     """

@@ -5,7 +5,9 @@ Rules (FORMAT.md section C):
 1. A *genesis* names policy, members, trainers and operators; every member signs it. Its id is the federation's id.
 2. Every later record names the federation, its predecessor (``prev``) and a greater ``seq``.
 3. An *epoch* record carries the signature of every member of the roster in force.
-4. Of all valid chains the one whose tip has the greatest ``seq`` counts; two tips of the same ``seq`` are a fork.
+4. A *roster* or *retire* record carries the signatures that ``roster`` demands.
+5. Of all valid chains the one whose tip has the greatest ``seq`` counts; two tips of the same ``seq`` are a fork.
+6. A *notice* by any member warns of an epoch. It is no record: it counts as long as its author is a member.
 
 Bytes in, a ``Log`` or an error out; no I/O. Records without all required signatures are not part of the chain yet.
 """
@@ -13,99 +15,19 @@ Bytes in, a ``Log`` or an error out; no I/O. Records without all required signat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from blindsight.protocol import fields, identity
+from blindsight.protocol.clock import is_past
+from blindsight.protocol.copies import Copies, assembled, by_id, missing_signers
 from blindsight.protocol.encoding import canonical, people_code, plain_code
-from blindsight.protocol.envelope import Envelope, payload_type
-from blindsight.protocol.errors import ConflictError, FormatError, MembershipError, ProtocolError
-from blindsight.protocol.identity import Entry, SigningKey
-from blindsight.protocol.kem import SUITE
-from blindsight.protocol.scheme import SHAPE as DESCRIPTOR
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.errors import ConflictError, MembershipError, PolicyError, ProtocolError
+from blindsight.protocol.identity import Entry
+from blindsight.protocol.records import GENESIS, NOTICE, RETIRE, ROSTER, entries_of, read_record
+from blindsight.protocol.roster import Quorum, Roster
 from blindsight.protocol.scheme import Descriptor
-
-MAX_MEMBERS = 256
-GENESIS = payload_type("genesis")
-EPOCH = payload_type("epoch")
-
-_ENTRIES = fields.listing(identity.SHAPE, most=MAX_MEMBERS)
-_GENESIS_SHAPE = fields.mapping(
-    {
-        "v": fields.constant(1),
-        "type": fields.constant("genesis"),
-        "name": fields.text(identity.MAX_NAME),
-        "suite": fields.text(80),
-        "nonce": fields.hex32,
-        "created": fields.time,
-        "policy": fields.mapping({"approve": fields.one_of(["all", "majority"])}),
-        "members": fields.listing(identity.SHAPE, least=1, most=MAX_MEMBERS),
-        "trainers": _ENTRIES,
-        "operators": _ENTRIES,
-    }
-)
-ALLOWED_SCHEMES = fields.listing(
-    fields.either(fields.mapping({"id": fields.text(40), "v": fields.integer(1)}), DESCRIPTOR), least=1, most=64
-)
-_EPOCH_SHAPE = fields.mapping(
-    {
-        "v": fields.constant(1),
-        "type": fields.constant("epoch"),
-        "fed": fields.hex32,
-        "seq": fields.integer(1),
-        "prev": fields.hex32,
-        "roster": fields.hex32,
-        "epoch": fields.integer(1),
-        "sid": fields.hex32,
-        "transcript": fields.hex32,
-        "kcv": fields.hex32,
-        "suite": fields.text(80),
-        "schemes": ALLOWED_SCHEMES,
-        "not_after": fields.time,
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Roster:
-    """Who belongs to the federation.
-
-    Args:
-        id: id of the record that set it, hex.
-        members: the holders, by ascending fingerprint.
-        trainers: who may sign model bundles.
-        operators: who runs models.
-    """
-
-    id: str
-    members: tuple[Entry, ...]
-    trainers: tuple[Entry, ...]
-    operators: tuple[Entry, ...]
-
-    def member(self, fpr: str) -> Entry:
-        """The member of that fingerprint.
-
-        Raises:
-            MembershipError: E_ROSTER, no member has it.
-        """
-        return self._find(self.members, fpr, "a member")
-
-    def trainer(self, fpr: str) -> Entry:
-        """The trainer of that fingerprint.
-
-        Raises:
-            MembershipError: E_ROSTER, no trainer has it.
-        """
-        return self._find(self.trainers, fpr, "a trainer")
-
-    @staticmethod
-    def _find(entries: Sequence[Entry], fpr: str, what: str) -> Entry:
-        for entry in entries:
-            if entry.fpr == fpr:
-                return entry
-        raise MembershipError(
-            f"{people_code(bytes.fromhex(fpr))[:9]}… is not {what} of this federation", code="E_ROSTER"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +50,11 @@ class Epoch:
     schemes: tuple[Mapping[str, Any], ...]
     not_after: str
 
+    @classmethod
+    def of(cls, record: str, body: Mapping[str, Any]) -> Epoch:
+        """The epoch that an epoch record of that id states."""
+        return cls(body["epoch"], record, body["sid"], body["kcv"], tuple(body["schemes"]), body["not_after"])
+
     def allows(self, descriptor: Descriptor) -> bool:
         """Whether images may be encrypted with that scheme in this epoch."""
         brief = {"id": descriptor.id, "v": descriptor.v}
@@ -137,22 +64,47 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """A record that would follow the tip and lacks signatures.
+
+    Args:
+        record: with the signatures at hand.
+        body: its content, checked.
+        missing: whose signature would still help.
+    """
+
+    record: Envelope
+    body: Mapping[str, Any]
+    missing: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """A verified chain of records from genesis to tip.
 
     Args:
         records: the chain, genesis first.
         name: the federation's name.
+        policy: ``all`` or ``majority``.
         roster: the roster in force.
         epochs: number → agreed epoch.
         seq: sequence number of the tip.
+        history: every head this log has had, oldest first: ``{"seq", "id"}``.
+        retired: number of a retired epoch → why.
+        notices: warnings that count, by their id.
+        doubles: pairs of complete records of one sequence: each convicts whoever signed both.
     """
 
     records: tuple[Envelope, ...]
     name: str
+    policy: str
     roster: Roster
     epochs: Mapping[int, Epoch]
     seq: int
+    history: tuple[Mapping[str, Any], ...]
+    retired: Mapping[int, str] = field(default_factory=dict)
+    notices: tuple[Envelope, ...] = ()
+    doubles: tuple[tuple[Envelope, Envelope], ...] = ()
 
     @property
     def fed(self) -> str:
@@ -167,13 +119,7 @@ class Log:
     @property
     def head(self) -> dict[str, Any]:
         """The tip, as it stands in manifests and bundles."""
-        return {"seq": self.seq, "id": self.records[-1].mid}
-
-    @property
-    def history(self) -> tuple[dict[str, Any], ...]:
-        """Every head this log has had, oldest first."""
-        seqs = [0] + [read_epoch(record)["seq"] for record in self.records[1:]]
-        return tuple({"seq": seq, "id": record.mid} for seq, record in zip(seqs, self.records, strict=True))
+        return dict(self.history[-1])
 
     def epoch(self, number: int) -> Epoch:
         """The agreed epoch of that number.
@@ -195,6 +141,43 @@ class Log:
         """
         return self.epoch(max(self.epochs, default=1))
 
+    @property
+    def next_epoch(self) -> int:
+        """The number of the epoch that would be agreed next."""
+        return max(self.epochs, default=0) + 1
+
+    def warnings(self, number: int) -> list[dict[str, Any]]:
+        """The notices about an epoch, as their authors wrote them."""
+        return [body for notice in self.notices if (body := notice.body())["epoch"] == number]
+
+    def objections(self, number: int, moment: datetime) -> list[PolicyError]:
+        """Why an agreed epoch should not be used any more: retired, warned of, or at its end."""
+        found = []
+        if number in self.retired:
+            found.append(PolicyError(f"epoch {number} is retired: {self.retired[number]}", code="E_RETIRED"))
+        for body in self.warnings(number):
+            author = self.roster.member(body["from"]).label
+            found.append(PolicyError(f"{author} warns that epoch {number} is known: {body['text']}", code="E_NOTICE"))
+        if is_past(self.epoch(number).not_after, moment):
+            ended = self.epoch(number).not_after
+            found.append(PolicyError(f"epoch {number} ended on {ended}", code="E_EXPIRED"))
+        return found
+
+    def demand_usable(self, number: int, moment: datetime, *, despite_notice: bool = False) -> None:
+        """Refuse to use an epoch there is an objection to.
+
+        Args:
+            number: of an agreed epoch.
+            moment: the present time.
+            despite_notice: whether a person has decided to go on in spite of a notice.
+
+        Raises:
+            PolicyError: E_RETIRED, E_NOTICE, E_EXPIRED.
+        """
+        for objection in self.objections(number, moment):
+            if not (despite_notice and objection.code == "E_NOTICE"):
+                raise objection
+
     def demand_code(self, code: str) -> None:
         """Compare with a code that a person typed.
 
@@ -207,183 +190,120 @@ class Log:
                 hint="compare both with the other members before you go on: one of you may look at a forged federation",
             )
 
+    def pending(self, envelopes: Iterable[Envelope]) -> list[Pending]:
+        """Roster and retire records that would follow the tip, of which at least one member has signed."""
+        found = []
+        for copies in by_id(envelopes).values():
+            if copies[0].type not in (ROSTER, RETIRE):
+                continue
+            try:
+                quorum, _ = self.following(copies[0])
+            except ProtocolError:
+                continue
+            record = assembled(copies, quorum.entries)
+            missing = quorum.missing(record.signatures)
+            if missing and any(member.fpr in record.signatures for member in self.roster.members):
+                found.append(Pending(record, record.body(), missing))
+        return sorted(found, key=lambda one: one.record.mid)
+
+    def following(self, record: Envelope) -> tuple[Quorum, Log]:
+        """Whose signatures a record needs to follow the tip, and the log it would make.
+
+        Raises:
+            ProtocolError: it cannot follow: E_FORMAT, E_FED, E_PREV, E_SEQ, E_EPOCH, E_ROSTER, E_RETIRED.
+        """
+        body = read_record(record)
+        if record.type in (GENESIS, NOTICE):
+            raise MembershipError("this document does not follow another", code="E_PREV")
+        self._demand_place(body)
+        grown = self._grown(record, body["seq"])
+        if record.type == ROSTER:
+            roster = Roster.of(record.mid, body)
+            return self.roster.change(roster, self.policy), replace(grown, roster=roster)
+        if record.type == RETIRE:
+            self._demand_retirable(body["epochs"])
+            retired = {**self.retired, **dict.fromkeys(body["epochs"], body["reason"])}
+            return self.roster.decision(self.policy), replace(grown, retired=retired)
+        if body["roster"] != self.roster.id:
+            raise MembershipError("the epoch record is of another roster", code="E_PREV")
+        if body["epoch"] != self.next_epoch:
+            raise MembershipError(f"epoch {body['epoch']} is not the next one", code="E_EPOCH")
+        epoch = Epoch.of(record.mid, body)
+        return Quorum(self.roster.members), replace(grown, epochs={**self.epochs, epoch.number: epoch})
+
+    def _demand_place(self, body: Mapping[str, Any]) -> None:
+        if body["fed"] != self.fed:
+            raise MembershipError("the record is of another federation", code="E_FED")
+        if body["prev"] != self.records[-1].mid:
+            raise MembershipError("the record does not extend the head of my log", code="E_PREV")
+        if body["seq"] <= self.seq:
+            raise MembershipError(f"the record has sequence {body['seq']}, not above {self.seq}", code="E_SEQ")
+
+    def _demand_retirable(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self.epoch(number)
+            if number in self.retired:
+                raise PolicyError(f"epoch {number} is retired already", code="E_RETIRED")
+
+    def _grown(self, record: Envelope, seq: int) -> Log:
+        history = (*self.history, {"seq": seq, "id": record.mid})
+        return replace(self, records=(*self.records, record), seq=seq, history=history)
+
     @classmethod
     def build(cls, envelopes: Iterable[Envelope], fed: str | None = None) -> Log:
         """Verify records, in any order and with signatures spread over copies, and select the chain.
 
         Args:
-            envelopes: genesis and later records. What is incomplete, foreign or falsely signed is passed over, so
-                that whoever can write into the folder can delay the federation but not stop it.
+            envelopes: genesis, later records and notices. What is incomplete, foreign or falsely signed is passed
+                over, so that whoever can write into the folder can delay the federation but not stop it.
             fed: the federation's id in hex, when several may be present.
 
         Raises:
             MembershipError: E_FED or E_QUORUM, there is no complete genesis.
             ConflictError: E_FORK.
         """
-        copies: dict[str, list[Envelope]] = {}
-        for envelope in envelopes:
-            copies.setdefault(envelope.mid, []).append(envelope)
+        copies = by_id(envelopes)
         tips = open_ends = [cls._from_genesis(_one_genesis(copies, fed))]
         while open_ends:
             open_ends = [log for end in open_ends for record in copies.values() if (log := end._extended(record))]
             tips = tips + open_ends
-        return _greatest(tips)
+        best = _greatest(tips)
+        notices = [copy for group in copies.values() for copy in group if copy.type == NOTICE and _counts(copy, best)]
+        unique = {notice.mid: notice for notice in notices}
+        return replace(best, notices=tuple(unique[mid] for mid in sorted(unique)), doubles=_doubles(tips))
 
     @classmethod
     def _from_genesis(cls, envelope: Envelope) -> Log:
-        body = read_genesis(envelope)
-        lists = [tuple(Entry.from_json(e) for e in body[place]) for place in ("members", "trainers", "operators")]
-        return cls((envelope,), body["name"], Roster(envelope.mid, *lists), {}, 0)
+        body = read_record(envelope)
+        roster = Roster.of(envelope.mid, body)
+        start = ({"seq": 0, "id": envelope.mid},)
+        return cls((envelope,), body["name"], body["policy"]["approve"], roster, {}, 0, start)
 
-    def _extended(self, copies: Sequence[Envelope]) -> Log | None:
-        """The log with one more epoch record, or None if it is not a complete record that follows the tip."""
-        if copies[0].type != EPOCH:
-            return None
+    def _extended(self, copies: Copies) -> Log | None:
+        """The log with one more record, or None if it is not a complete record that follows the tip."""
         try:
-            body = read_epoch(copies[0])
+            quorum, _ = self.following(copies[0])
         except ProtocolError:
             return None
-        follows = (body["fed"], body["prev"], body["roster"]) == (self.fed, self.records[-1].mid, self.roster.id)
-        if not follows or body["seq"] <= self.seq or body["epoch"] != max(self.epochs, default=0) + 1:
-            return None
-        record = assembled(copies, self.roster.members)
-        if len(record.signatures) < len(self.roster.members):
-            return None
-        epoch = Epoch(body["epoch"], record.mid, body["sid"], body["kcv"], tuple(body["schemes"]), body["not_after"])
-        epochs = {**self.epochs, epoch.number: epoch}
-        return Log((*self.records, record), self.name, self.roster, epochs, body["seq"])
-
-
-def make_genesis(
-    name: str, members: Sequence[Entry], trainers: Sequence[Entry], *, policy: str, nonce: bytes, created: str
-) -> Envelope:
-    """Write an unsigned genesis.
-
-    Args:
-        name: the federation's name.
-        members: the holders, in any order.
-        trainers: who may sign model bundles.
-        policy: ``all`` or ``majority``, for later roster changes.
-        nonce: 32 random bytes.
-        created: time of creation.
-
-    Raises:
-        FormatError: E_FORMAT.
-        MembershipError: E_ROSTER, a key stands in two places.
-    """
-    body = {
-        "v": 1,
-        "type": "genesis",
-        "name": name,
-        "suite": SUITE,
-        "nonce": nonce.hex(),
-        "created": created,
-        "policy": {"approve": policy},
-        "members": [entry.to_json() for entry in sorted(members, key=lambda entry: entry.fpr)],
-        "trainers": [entry.to_json() for entry in sorted(trainers, key=lambda entry: entry.fpr)],
-        "operators": [],
-    }
-    envelope = Envelope.of("genesis", body)
-    read_genesis(envelope)
-    return envelope
-
-
-def read_genesis(envelope: Envelope) -> dict[str, Any]:
-    """Parse a genesis and check all that does not depend on signatures.
-
-    Raises:
-        FormatError: E_FORMAT, E_CANON, E_FPR.
-        MembershipError: E_SUITE, E_ROSTER.
-        SignatureError: E_KEY.
-    """
-    body: dict[str, Any] = envelope.body("genesis")
-    fields.demand(_GENESIS_SHAPE, body, "genesis")
-    demand_suite(body["suite"])
-    roles = {"members": "holder", "trainers": "trainer", "operators": "operator"}
-    entries = [Entry.from_json(entry) for place in roles for entry in body[place]]
-    if any(entry["role"] != role for place, role in roles.items() for entry in body[place]):
-        raise MembershipError("the genesis lists an identity in a place that is not its role", code="E_ROSTER")
-    if len({entry.pub for entry in entries}) != len(entries):
-        raise MembershipError("the genesis lists one key twice", code="E_ROSTER")
-    fprs = [entry["fpr"] for entry in body["members"]]
-    if fprs != sorted(fprs):
-        raise FormatError("the members of a genesis must stand by ascending fingerprint")
-    return body
-
-
-def read_epoch(envelope: Envelope) -> dict[str, Any]:
-    """Parse an epoch record and check its shape.
-
-    Raises:
-        FormatError: E_FORMAT, E_CANON.
-        MembershipError: E_SUITE.
-    """
-    body: dict[str, Any] = envelope.body("epoch record")
-    fields.demand(_EPOCH_SHAPE, body, "epoch record")
-    demand_suite(body["suite"])
-    return body
-
-
-def demand_suite(suite: str) -> None:
-    """Refuse another cryptographic suite: there is no negotiation.
-
-    Raises:
-        MembershipError: E_SUITE.
-    """
-    if suite != SUITE:
-        raise MembershipError(f"suite {suite[:60]} is not {SUITE}", code="E_SUITE", hint="update blindsight")
-
-
-def sign_genesis(envelope: Envelope, key: SigningKey) -> Envelope:
-    """Add one member's signature to a genesis.
-
-    Raises:
-        MembershipError: E_ROSTER, the key is not among the members.
-    """
-    if key.entry.fpr not in {entry["fpr"] for entry in read_genesis(envelope)["members"]}:
-        raise MembershipError(f"{key.entry.label} is not among the members of this genesis", code="E_ROSTER")
-    return envelope.signed(key)
-
-
-def assembled(copies: Sequence[Envelope], entries: Iterable[Entry]) -> Envelope:
-    """Unite copies of one document: of every listed person the signature that fits, and nothing else.
-
-    Args:
-        copies: envelopes of the same payload, each with some signatures.
-        entries: whose signatures count.
-    """
-    signatures: dict[str, bytes] = {}
-    for entry in entries:
-        for copy in copies:
-            if copy.is_signed_by(entry):
-                signatures[entry.fpr] = copy.signatures[entry.fpr]
-                break
-    return Envelope(copies[0].type, copies[0].payload, signatures)
+        record = assembled(copies, quorum.entries)
+        return None if quorum.missing(record.signatures) else self.following(record)[1]
 
 
 def _is_genesis(envelope: Envelope) -> bool:
     if envelope.type != GENESIS:
         return False
     try:
-        read_genesis(envelope)
+        read_record(envelope)
     except ProtocolError:
         return False
     return True
 
 
-def missing_signers(copies: Sequence[Envelope]) -> tuple[Entry, ...]:
-    """The members named in a genesis whose signature none of its copies carries."""
-    members = [Entry.from_json(entry) for entry in read_genesis(copies[0])["members"]]
-    signed = assembled(copies, members).signatures
-    return tuple(member for member in members if member.fpr not in signed)
-
-
-def _one_genesis(copies: Mapping[str, Sequence[Envelope]], fed: str | None) -> Envelope:
+def _one_genesis(copies: Mapping[str, Copies], fed: str | None) -> Envelope:
     found = [group for mid, group in copies.items() if fed in (None, mid) and _is_genesis(group[0])]
     complete = [group for group in found if not missing_signers(group)]
     if len(complete) == 1:
-        members = [Entry.from_json(entry) for entry in read_genesis(complete[0][0])["members"]]
-        return assembled(complete[0], members)
+        return assembled(complete[0], entries_of(read_record(complete[0][0]), "members"))
     if complete:
         raise MembershipError("several federations are present", hint="name one with --federation CODE")
     if not found:
@@ -398,15 +318,40 @@ def _one_genesis(copies: Mapping[str, Sequence[Envelope]], fed: str | None) -> E
     )
 
 
+def _counts(notice: Envelope, log: Log) -> bool:
+    """Whether a notice is by one present member, about an epoch on the chain."""
+    try:
+        body = read_record(notice)
+        author = log.roster.member(body["from"])
+        notice.verify(author, "the notice")
+    except ProtocolError:
+        return False
+    epoch = log.epochs.get(body["epoch"])
+    return body["fed"] == log.fed and epoch is not None and epoch.record == body["record"]
+
+
 def _greatest(candidates: Sequence[Log]) -> Log:
     best = max(candidates, key=lambda log: log.seq)
     tied = [log for log in candidates if log.seq == best.seq]
     if len(tied) > 1:
         both = set.intersection(*(set(log.records[-1].signatures) for log in tied))
-        names = ", ".join(member.label for member in best.roster.members if member.fpr in both)
+        people = {member.fpr: member.label for log in tied for member in log.roster.members}
+        names = ", ".join(sorted(people[fpr] for fpr in both if fpr in people))
         raise ConflictError(
             f"two chains end with sequence {best.seq}; at fault is who signed both last records: {names or 'nobody'}",
             code="E_FORK",
             evidence=tuple(log.records[-1].to_bytes() for log in tied),
         )
     return best
+
+
+def _doubles(tips: Sequence[Log]) -> tuple[tuple[Envelope, Envelope], ...]:
+    """Pairs of different complete records of one sequence that somebody signed both of."""
+    by_seq: dict[int, dict[str, Envelope]] = {}
+    for tip in tips:
+        by_seq.setdefault(tip.seq, {})[tip.records[-1].mid] = tip.records[-1]
+    pairs = []
+    for records in by_seq.values():
+        first, *others = (records[mid] for mid in sorted(records))
+        pairs += [(first, other) for other in others if set(first.signatures) & set(other.signatures)]
+    return tuple(pairs)

@@ -13,7 +13,7 @@ from blindsight.cli.arguments import Verbs, add_keystore, add_log, at_least
 from blindsight.cli.output import emit, emit_facts, emit_json, say
 from blindsight.protocol.admission import Fault, verify_federation
 from blindsight.protocol.clock import now, to_text
-from blindsight.protocol.dropbox import read_log
+from blindsight.protocol.logfile import read_log
 from blindsight.protocol.manifest import offers_in, shard_faults
 
 if TYPE_CHECKING:

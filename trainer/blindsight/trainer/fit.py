@@ -12,7 +12,7 @@ from typing import Any
 
 from blindsight.protocol.admission import demand_admitted, verify_federation
 from blindsight.protocol.clock import now
-from blindsight.protocol.dropbox import read_log
+from blindsight.protocol.logfile import read_log
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.files import write_whole
 from blindsight.protocol.manifest import Manifest, offers_in

@@ -18,7 +18,7 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 
 from blindsight.protocol.admission import demand_admitted, verify_federation
 from blindsight.protocol.clock import now
-from blindsight.protocol.dropbox import read_log
+from blindsight.protocol.logfile import read_log
 from blindsight.protocol.encoding import people_code
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import FederationError
