@@ -47,7 +47,7 @@ class Desk:
         return status, said.out, said.err
 
     def holder(self, name: str, verb: str, *words: object) -> tuple[int, str, str]:
-        return self.run("holder", *verb.split(), *self.keys(name), "--dropbox", self.box.root, *words)
+        return self.run("holder", *verb.split(), *self.keys(name), "--dropbox", self.box.transport.root, *words)
 
     def json(self, name: str, verb: str, *words: object) -> dict:
         """A verb that must succeed or wait, and its one JSON object."""
@@ -472,7 +472,7 @@ def test_a_publish_killed_before_its_offer_offers_when_it_is_repeated(agreed):
         plans.save(agreed.root / "pets.npz"),
         *agreed.keys("anna"),
         "--dropbox",
-        agreed.box.root,
+        agreed.box.transport.root,
     ]
     command = [sys.executable, "-c", KILLED_BEFORE_THE_OFFER, *map(str, words)]
     assert subprocess.run(command, check=False, capture_output=True).returncode == -9

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from blindsight.holder import vault
+from blindsight.holder import joining, notices, vault
 from blindsight.holder.evidence import write_evidence
 from blindsight.holder.letterbox import Letters, Refusal, demand_mine
 from blindsight.protocol import agreement
@@ -185,7 +185,8 @@ def step(store: Keystore, box: DropBox, log: Log, moment: datetime, *, entropy: 
     """
     me = Member(store, box, log, moment, entropy)
     _offer_again(me)
-    refused: list[Refusal] = []
+    _, refused = joining.take(store, box, log)
+    notices.heed_complaints(store, box, log, me.letters().every, moment)
     for _ in range(MOST_SESSIONS_A_STEP):
         session, over, found = _one_session(me)
         refused += [refusal for refusal in found if str(refusal) not in map(str, refused)]
@@ -343,8 +344,8 @@ def _set_aside(me: Member, session: Session) -> ProtocolError | None:
     kind, missing = session.waiting_for()
     vault.blame(me.state, [member.fpr for member in missing])
     return PolicyError(
-        f"the ceremony is set aside without the {kind} of {', '.join(member.label for member in missing)}; its secret stays "
-        "here in case it is completed after all",
+        f"the ceremony is set aside without the {kind} of {', '.join(member.label for member in missing)}; "
+        "its secret stays here in case it is completed after all",
         code="E_EXPIRED",
         hint="blindsight holder epoch propose",
     )

@@ -99,7 +99,7 @@ def plan_of(options: argparse.Namespace, here: site.Site) -> Plan:
     mirror = source.mirror if options.mirror is None else options.mirror
     epoch, secret = federation.epoch_secret(here.store, here.log, options.epoch)
     return make_plan(
-        _split(source, options),
+        split_of(source, options),
         split_name=options.split,
         name=options.name or source.name,
         classes=source.classes,
@@ -112,7 +112,12 @@ def plan_of(options: argparse.Namespace, here: site.Site) -> Plan:
     )
 
 
-def _split(source: Source, options: argparse.Namespace) -> Split:
+def split_of(source: Source, options: argparse.Namespace) -> Split:
+    """The part of a source that the options name.
+
+    Raises:
+        DataError: there is none of that name.
+    """
     splits = with_val(source.splits, options.val_share)
     if options.split not in splits:
         more = "" if "val" in splits else " (and --val-share 0.1 makes a val)"

@@ -43,7 +43,7 @@ def opened(options: argparse.Namespace) -> Iterator[Site]:
         BlindsightError: the keystore does not open, or the federation is not complete.
     """
     with passphrase.opened(options) as store:
-        box = DropBox(options.dropbox)
+        box = box_of(options)
         fed = federation.choose(store, options.federation)
         try:
             log = federation.follow(store, box, fed, say)
@@ -52,3 +52,8 @@ def opened(options: argparse.Namespace) -> Iterator[Site]:
                 say(f"evidence kept in {path}")
             raise
         yield Site(store, box, log)
+
+
+def box_of(options: argparse.Namespace) -> DropBox:
+    """The drop-box that the options name."""
+    return DropBox(options.dropbox)

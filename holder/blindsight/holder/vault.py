@@ -5,11 +5,12 @@
     known_seq          greatest sequence of any proposal it has accepted
     signed             roster and retire records it has signed, until the log has passed them
     verified           whether the code was compared: none, code, fingerprints
-    secrets            record id → epoch, sequence, session, secret, status: pending, active, superseded, void
+    secrets            record id → epoch, sequence, session, secret, and whether it is pending, active or erased
     session            the open ceremony
     ended              session id → how it ended, and the own messages, which are sent again as long as they may matter
     aborts             fingerprint → ceremonies in a row that this member gave up or kept waiting past the deadline
     join               a request for secrets of one's own, until it is answered
+    delegated          tag digest → a scheme's key that was lent to this device
 
 A secret is *pending* from the member's confirm until the record stands in the log. A confirm cannot be taken back, so a
 pending secret outlives its session; it is erased when the log passes the record by.
@@ -20,17 +21,16 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from blindsight.protocol.agreement import key_check_value
 from blindsight.protocol.encoding import from_b64, to_b64
 from blindsight.protocol.envelope import Envelope
-from blindsight.protocol.errors import ConflictError
+from blindsight.protocol.errors import ConflictError, MembershipError
 from blindsight.protocol.log import Epoch, Log
 from blindsight.protocol.records import read_epoch
 from blindsight.protocol.session import Phase, Session
 
 State = dict[str, Any]
 MAX_ABORTS = 3
-ERASED = ("superseded", "void")
+ERASED = ("superseded", "void", "forgotten")
 _SETTLED = ("secrets", "signed", "ended", "aborts")
 
 
@@ -48,6 +48,7 @@ def new_state(records: list[Envelope]) -> State:
         "ended": {},
         "aborts": {},
         "join": None,
+        "delegated": {},
     }
 
 
@@ -136,9 +137,15 @@ def secret_of(state: State, epoch: Epoch) -> bytes | None:
     return from_b64(held["secret"], 32) if held and held["status"] == "active" else None
 
 
-def fits(secret: bytes, epoch: Epoch, fed: str) -> bool:
-    """Whether a secret is the one that all members signed for."""
-    return key_check_value(secret, fed, epoch.number) == epoch.kcv
+def forget(state: State, epoch: Epoch) -> None:
+    """Erase the secret of an epoch that is not used any more.
+
+    Raises:
+        MembershipError: E_EPOCH, it is not here.
+    """
+    if secret_of(state, epoch) is None:
+        raise MembershipError(f"this keystore does not hold the secret of epoch {epoch.number}", code="E_EPOCH")
+    _erase(state, "forgotten", [epoch.record])
 
 
 def _erase(state: State, status: str, mids: list[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blindsight.cli import key, recipient
 from blindsight.cli.arguments import Verbs, add_log
 from blindsight.cli.output import emit, emit_facts, progress, say
 from blindsight.protocol.clock import now
@@ -38,6 +39,8 @@ def main(words: Sequence[str]) -> int:
         0; refusals are raised as ``BlindsightError``.
     """
     verbs = Verbs("operator", "Check a model bundle and predict on encrypted images.", CHECK)
+    key.add_verbs(verbs, "operator")
+    recipient.add_verbs(verbs, "operator")
     check = verbs.add("check", _check, "verify a bundle and show that it runs", CHECK)
     predict = verbs.add("predict", _predict, "predict on encrypted images", PREDICT)
     for parser in (check, predict):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+MOST_DAYS = 36_500
 Verb = Callable[[argparse.Namespace], int]
 
 
@@ -78,6 +79,18 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text[:20]!r}")
         return int(text)
 
+    return number
+
+
+def days(text: str) -> float:
+    """The type of an option that is a number of days.
+
+    Raises:
+        ArgumentTypeError: it is none, or not between 0 and a hundred years.
+    """
+    number = float(text)
+    if not 0 < number <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"expected more than 0 and at most {MOST_DAYS} days, got {text[:20]!r}")
     return number
 
 

@@ -14,7 +14,19 @@ from typing import Any
 
 from blindsight.cli.arguments import Verbs
 from blindsight.cli.output import emit_facts
-from blindsight.protocol import bundle, dropbox, fields, keystore, logfile, manifest, messages, shard, tensorfile
+from blindsight.protocol import (
+    bundle,
+    dropbox,
+    fields,
+    keystore,
+    logfile,
+    manifest,
+    messages,
+    recipient,
+    sealing,
+    shard,
+    tensorfile,
+)
 from blindsight.protocol.clock import now
 from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES, parse_json, people_code
 from blindsight.protocol.envelope import IN_TOTO, Envelope
@@ -260,6 +272,29 @@ def _federation(folder: Path) -> str:
     return f"{log.name} ({log.code}), {len(log.roster.members)} members, {len(log.epochs)} epochs"
 
 
+def _recipient(envelope: Envelope, log: Log | None) -> Finding:
+    body = recipient.parse_unsigned(envelope)
+    entry = Entry.from_json(body["identity"])
+    facts = {"role": entry.role, "name": entry.name, "fingerprint": entry.code}
+    facts |= {"key": envelope.mid[:12], "created": body["created"], "expires": body["expires"]}
+    if log is None:
+        return Finding(facts, NEEDS_LOG)
+    recipient.read_recipient(envelope, log, now())
+    return Finding(facts)
+
+
+def _sealing(envelope: Envelope, log: Log | None) -> Finding:
+    body = sealing.parse_unsigned(envelope)
+    facts: dict[str, Any] = {"manifest": body["manifest"][:12], "files": len(body["files"]), "created": body["created"]}
+    facts["to"] = sorted({people_code(bytes.fromhex(to["fpr"]))[:9] for to in body["to"]})
+    if log is None:
+        return Finding({**facts, "from": people_code(bytes.fromhex(body["from"]))}, NEEDS_LOG)
+    _demand_federation(body["fed"], log, "the sealing")
+    author = log.roster.member(body["from"])
+    facts |= _signers(envelope, [author], "the sealing")
+    return Finding({**facts, "from": author.label}, "its shards: unseal them")
+
+
 def _signers(envelope: Envelope, entries: Iterable[Entry], what: str) -> dict[str, list[str]]:
     """Who signed and who did not; a signature that does not fit, or of a stranger, makes the document broken."""
     known = {entry.fpr: entry for entry in entries}
@@ -294,6 +329,8 @@ _DOCUMENTS: Mapping[str, tuple[str, DocumentReader]] = {
     EPOCH: ("epoch record", _epoch),
     messages.PROPOSE: ("ceremony proposal", _message),
     messages.COMMIT: ("ceremony commit", _message),
+    recipient.RECIPIENT: ("recipient key", _recipient),
+    sealing.SEALING: ("sealing", _sealing),
     messages.REVEAL: ("ceremony reveal", _message),
     manifest.PREDICATE_TYPE: ("data set manifest", _manifest),
     bundle.PREDICATE_TYPE: ("model bundle statement", _statement),

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from blindsight.protocol.clock import is_past
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import BlindsightError, FederationError, ProtocolError
@@ -42,6 +41,8 @@ def verify_federation(
     offers: Mapping[str, Envelope | bytes],
     moment: datetime,
     serials: Mapping[str, int] | None = None,
+    *,
+    despite_notice: bool = False,
 ) -> tuple[list[Manifest], list[Fault]]:
     """Verify manifests one by one and against each other.
 
@@ -50,6 +51,7 @@ def verify_federation(
         offers: name for people (a path) → manifest as received, parsed or not.
         moment: the present time.
         serials: data set id → greatest serial seen so far.
+        despite_notice: whether a person has decided to use an epoch in spite of a warning.
 
     Returns:
         The manifests that could be read, in the order offered, and all faults.
@@ -62,7 +64,8 @@ def verify_federation(
         except ProtocolError as error:
             faults.append(Fault(name, error.code, error.message))
     for manifest in manifests:
-        faults += _alone(log, manifest, moment, serials or {})
+        found = _alone(log, manifest, moment, serials or {})
+        faults += [fault for fault in found if not (despite_notice and fault.code == "E_NOTICE")]
     return manifests, faults + _together(manifests)
 
 
@@ -92,8 +95,7 @@ def _alone(log: Log, manifest: Manifest, moment: datetime, serials: Mapping[str,
     faults = []
     if epoch.kcv != predicate["kcv"]:
         faults.append(fault("E_KCV", f"key check value {predicate['kcv'][:12]}… is not the epoch's {epoch.kcv[:12]}…"))
-    if is_past(epoch.not_after, moment):
-        faults.append(fault("E_EXPIRED", f"epoch {epoch.number} ended on {epoch.not_after}"))
+    faults += [fault(objection.code, objection.message) for objection in log.objections(epoch.number, moment)]
     try:
         manifest.descriptor.check()
     except ProtocolError as error:
@@ -101,8 +103,10 @@ def _alone(log: Log, manifest: Manifest, moment: datetime, serials: Mapping[str,
     if not epoch.allows(manifest.descriptor):
         scheme = manifest.descriptor
         faults.append(fault("E_SCHEME", f"scheme {scheme.id} v{scheme.v} is not allowed in epoch {epoch.number}"))
-    if predicate["head"] not in log.history:
-        faults.append(fault("E_HEAD", "its log head is not on this log: a fork, or a record withheld from one of us"))
+    try:
+        log.demand_head(predicate["head"], "its manifest")
+    except ProtocolError as error:
+        faults.append(fault(error.code, error.message))
     if predicate["serial"] < serials.get(predicate["dataset"]["id"], 0):
         faults.append(fault("E_ROLLBACK", f"serial {predicate['serial']} is older than one seen before"))
     return faults

@@ -91,6 +91,8 @@ def read_proposal(log: Log, envelope: Envelope, *, promised: int = 0, known: int
     Raises:
         ProtocolError: E_FORMAT, E_ROSTER, E_SIG, E_FED, E_PREV, E_SEQ, E_EPOCH or E_SUITE; the proposer is named.
     """
+    if envelope.type != PROPOSE:
+        raise FormatError(f"expected a proposal, got {envelope.type[:80]}")
     body: dict[str, Any] = envelope.body("proposal")
     fields.demand(SHAPES[PROPOSE], body, "proposal")
     proposer = demand_author(log.roster.members, envelope, body["from"], "proposal")

@@ -21,11 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from blindsight.protocol import fields, statement, tag
-from blindsight.protocol.clock import is_past
 from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES, canonical, parse_canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import (
-    ConflictError,
     FormatError,
     MembershipError,
     PolicyError,
@@ -193,26 +191,28 @@ def make(folder: Path, key: SigningKey, predicate: Mapping[str, Any], files: Map
     return envelope
 
 
-def load(folder: Path, log: Log, moment: datetime) -> Bundle:
+def load(folder: Path, log: Log, moment: datetime, *, despite_notice: bool = False) -> Bundle:
     """Read a bundle's folder and verify everything about it, the signature first.
 
     Args:
         folder: the bundle.
         log: the verified membership log.
         moment: the present time.
+        despite_notice: whether a person has decided to use the epoch in spite of a warning.
 
     Raises:
         FormatError: E_FORMAT, E_CANON, malformed; E_IO, a file is missing or cannot be read.
         MembershipError: E_ROSTER, E_QUORUM, E_FED, E_EPOCH.
         SignatureError: E_SIG, E_KCV, E_SHA.
         ConflictError: E_HEAD.
-        PolicyError: E_EXPIRED.
+        PolicyError: E_RETIRED, E_NOTICE, E_EXPIRED.
         SchemeError: E_SCHEME, E_TASK.
     """
     envelope = read_statement(folder)
     subjects, predicate = _parse_form(envelope)
     trainer = demand_signed(envelope, predicate, log)
-    _demand_epoch(predicate, log, moment)
+    _demand_epoch(predicate, log)
+    log.demand_usable(predicate["epoch"], moment, despite_notice=despite_notice)
     _demand_coherent(predicate)
     _demand_allowed(predicate, log)
     files = read_files(folder, subjects)
@@ -304,7 +304,7 @@ def _parse_form(envelope: Envelope) -> tuple[dict[str, str], dict[str, Any]]:
     return subjects, predicate
 
 
-def _demand_epoch(predicate: Mapping[str, Any], log: Log, moment: datetime) -> None:
+def _demand_epoch(predicate: Mapping[str, Any], log: Log) -> None:
     if predicate["fed"] != log.fed:
         raise MembershipError("the bundle is for another federation", code="E_FED")
     epoch = log.epoch(predicate["epoch"])
@@ -314,14 +314,7 @@ def _demand_epoch(predicate: Mapping[str, Any], log: Log, moment: datetime) -> N
         raise SignatureError(
             f"the bundle's key check value {predicate['kcv'][:12]}… is not the epoch's {epoch.kcv[:12]}…", code="E_KCV"
         )
-    if predicate["head"] not in log.history:
-        raise ConflictError(
-            "the bundle's log head is not on this log: a fork, or a record withheld from one of us",
-            code="E_HEAD",
-            hint="fetch the newest records of the federation, then repeat",
-        )
-    if is_past(epoch.not_after, moment):
-        raise PolicyError(f"epoch {epoch.number} of the bundle ended on {epoch.not_after}", code="E_EXPIRED")
+    log.demand_head(predicate["head"], "the bundle")
 
 
 def _demand_allowed(predicate: Mapping[str, Any], log: Log) -> None:

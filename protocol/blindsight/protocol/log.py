@@ -178,6 +178,21 @@ class Log:
             if not (despite_notice and objection.code == "E_NOTICE"):
                 raise objection
 
+    def demand_head(self, head: Mapping[str, Any], what: str) -> None:
+        """Demand that a head which somebody states is one that this log has had.
+
+        Raises:
+            ConflictError: E_HEAD, a fork, or a record withheld from one of both.
+        """
+        if dict(head) not in [dict(mine) for mine in self.history]:
+            ahead = head["seq"] > self.seq
+            raise ConflictError(
+                f"the log head of {what} (sequence {head['seq']}) is not on this log, which ends with {self.seq}: "
+                + ("records are missing here, or it is a fork" if ahead else "a fork, or a record withheld from it"),
+                code="E_HEAD",
+                hint="fetch the newest records of the federation, then repeat; if it stays, ask the members",
+            )
+
     def demand_code(self, code: str) -> None:
         """Compare with a code that a person typed.
 

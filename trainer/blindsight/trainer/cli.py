@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blindsight.cli import key, passphrase
+from blindsight.cli import key, passphrase, recipient
 from blindsight.cli.arguments import Verbs, add_keystore, add_log, at_least
 from blindsight.cli.output import emit, emit_facts, emit_json, say
 from blindsight.protocol.admission import Fault, verify_federation
@@ -29,6 +29,7 @@ def main(words: Sequence[str]) -> int:
         "trainer", "check manifests, train on encrypted shards, export a bundle", "blindsight trainer key init --name T"
     )
     key.add_verbs(verbs, "trainer")
+    recipient.add_verbs(verbs, "trainer")
     _add_check(verbs)
     _add_fit(verbs)
     _add_export(verbs)

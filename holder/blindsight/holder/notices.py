@@ -1,0 +1,73 @@
+"""Warning the others that an epoch's secret is known to somebody who should not have it. FORMAT.md section E."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from blindsight.holder.letterbox import Letter, is_genuine
+from blindsight.protocol import verdict
+from blindsight.protocol.clock import to_text
+from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.errors import PolicyError
+from blindsight.protocol.keystore import Keystore
+from blindsight.protocol.log import Epoch, Log
+from blindsight.protocol.logfile import NOTICES
+from blindsight.protocol.messages import COMMIT, COMPLAINT
+from blindsight.protocol.records import make_notice
+
+SHOWN_KEY = "a complaint has shown a key of the ceremony, so that anybody can read its contributions"
+
+
+def warn(store: Keystore, box: DropBox, log: Log, number: int, text: str, moment: datetime) -> Envelope:
+    """Publish a notice of compromise. Nothing takes it back but a retirement, or a roster without its author.
+
+    Args:
+        store: the member's opened keystore.
+        box: the drop-box.
+        log: the membership log.
+        number: of the epoch.
+        text: what happened, for people.
+        moment: the present time.
+
+    Raises:
+        MembershipError: E_EPOCH, E_ROSTER.
+        PolicyError: E_EXISTS, this member has warned of it already.
+    """
+    author = log.roster.member(store.key.entry.fpr)
+    epoch = log.epoch(number)
+    if any(body["from"] == author.fpr for body in log.warnings(number)):
+        raise PolicyError(f"you have warned of epoch {number} already", code="E_EXISTS")
+    notice = make_notice(log.fed, number, epoch.record, author=author.fpr, text=text, created=to_text(moment)).signed(
+        store.key
+    )
+    store.data["feds"][log.fed]["notices"].append(notice.to_bytes().decode())
+    store.save()
+    box.put_signed(notice, log.fed, NOTICES, author.fpr)
+    return notice
+
+
+def heed_complaints(
+    store: Keystore, box: DropBox, log: Log, letters: tuple[Letter, ...], moment: datetime
+) -> list[int]:
+    """Warn of agreed epochs whose ceremony a valid complaint has made readable: their numbers."""
+    warned = []
+    for number, epoch in log.epochs.items():
+        mine = any(body["from"] == store.key.entry.fpr for body in log.warnings(number))
+        if not mine and number not in log.retired and _is_exposed(epoch, log, letters):
+            warn(store, box, log, number, SHOWN_KEY, moment)
+            warned.append(number)
+    return warned
+
+
+def _is_exposed(epoch: Epoch, log: Log, letters: tuple[Letter, ...]) -> bool:
+    genuine = [
+        letter.envelope
+        for letter in letters
+        if letter.envelope.type in (COMMIT, COMPLAINT)
+        and letter.sid == epoch.sid
+        and is_genuine(letter.envelope, log.roster.members)
+    ]
+    commits = {envelope.body()["from"]: envelope for envelope in genuine if envelope.type == COMMIT}
+    complaints = [envelope.body() for envelope in genuine if envelope.type == COMPLAINT]
+    return any(body["from"] in commits and verdict.shows_key(commits[body["from"]], body) for body in complaints)

@@ -1,0 +1,169 @@
+"""Vectors of the ceremony: proposal, commit, reveal. FORMAT.md section D."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from blindsight.protocol.encoding import from_b64, to_b64
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.identity import SigningKey
+from tests.protocol import worlds
+from tests.vectors.federation import AGREED, FIRST, GENESIS, KEYS, LAB, LOG, RECORD, SECOND, STRANGER
+from tests.vectors.vector import MISSING, Vector, changed, forged, misspelt, refusals, signed
+
+BOX = hashlib.shake_256(b"a box that nobody opens").digest(1168)
+OFFER = worlds.proposal(FIRST, LOG)
+
+
+def propose() -> list[Vector]:
+    """D, step 1: a proposal against the receiver's log."""
+
+    def given(found: Envelope, *records: Envelope) -> dict[str, Any]:
+        return {"log": [GENESIS, *records], "message": found}
+
+    def made(**changes: Any) -> Envelope:
+        return signed("propose", changed(OFFER.body(), changes), [FIRST])
+
+    from_stranger = signed("propose", {**OFFER.body(), "from": STRANGER.entry.fpr}, [STRANGER])
+    from_trainer = signed("propose", {**OFFER.body(), "from": LAB.entry.fpr}, [LAB])
+    codes = {
+        "E_FORMAT": {
+            "a missing deadline": made(deadline=MISSING),
+            "an unknown field": made(urgent=True),
+            "another version": made(v=2),
+            "a deadline that is no time": made(deadline="tomorrow"),
+            "no schemes": made(schemes=[]),
+            "a scheme version that is true": made(schemes=[{"id": "le", "v": True}]),
+            "a sequence as text": made(seq="1"),
+            "the payload type of a commit": signed("commit", OFFER.payload, [FIRST]),
+        },
+        "E_ROSTER": {"from a stranger": from_stranger, "from a trainer": from_trainer},
+        "E_QUORUM": {
+            "no signature": Envelope(OFFER.type, OFFER.payload, {}),
+            "two signatures": OFFER.signed(SECOND),
+            "the signature of another member": signed("propose", OFFER.body(), [SECOND]),
+        },
+        "E_SIG": {
+            "the signature of another member under the keyid of the author": forged(OFFER, FIRST, SECOND),
+            "changed after it was signed": Envelope(OFFER.type, made(nonce="00" * 32).payload, OFFER.signatures),
+        },
+        "E_SUITE": {"another suite": made(suite="BLINDSIGHT2")},
+        "E_FED": {"for another federation": made(fed="00" * 32)},
+        "E_PREV": {"on another record": made(prev="00" * 32), "on another roster": made(roster="00" * 32)},
+        "E_EPOCH": {"not for the next epoch": made(epoch=2)},
+        "E_CANON": {"the payload is not canonical": misspelt(OFFER, [FIRST])},
+    }
+    later = worlds.proposal(SECOND, AGREED).body()
+    stale = signed("propose", {**later, "seq": 1}, [SECOND])
+    repeated = signed("propose", {**later, "epoch": 1}, [SECOND])
+    ahead = signed("propose", {**later, "seq": 9}, [SECOND])
+    return [
+        *(
+            vector
+            for code, cases in codes.items()
+            for vector in refusals("propose", code, {name: given(found) for name, found in cases.items()})
+        ),
+        Vector("propose", "a sequence not above that of the log", given(stale, RECORD), "E_SEQ"),
+        Vector("propose", "for an epoch that is agreed", given(repeated, RECORD), "E_EPOCH"),
+        Vector("propose", "the first epoch", given(OFFER), {"sid": OFFER.mid, "epoch": 1, "seq": 1}),
+        Vector("propose", "a gap in the sequence", given(ahead, RECORD), {"sid": ahead.mid, "epoch": 2, "seq": 9}),
+    ]
+
+
+COMMITS = {key.entry.fpr: worlds.accepted(key, LOG, OFFER).outbox[0] for key in KEYS}
+MINE, THEIRS = COMMITS[FIRST.entry.fpr], COMMITS[SECOND.entry.fpr]
+
+
+def _session(message: Envelope, *before: Envelope) -> dict[str, Any]:
+    """What a member knows when a message comes: its log, the proposal, the messages taken in before."""
+    return {"log": [GENESIS], "proposal": OFFER, "before": list(before), "message": message}
+
+
+def commit() -> list[Vector]:
+    """D, step 2: the second member's commit as the first one takes it in."""
+    public = from_b64(THEIRS.body()["kem"])
+
+    def made(key: SigningKey = SECOND, **changes: Any) -> Envelope:
+        return signed("commit", changed({**THEIRS.body(), "from": key.entry.fpr}, changes), [key])
+
+    def with_x25519(half: bytes) -> Envelope:
+        return made(kem=to_b64(public[:-32] + half))
+
+    codes = {
+        "E_FORMAT": {
+            "a missing commitment": made(com=MISSING),
+            "an unknown field": made(note=""),
+            "a commitment in upper case": made(com=THEIRS.body()["com"].upper()),
+            "a key one byte short": made(kem=to_b64(public[:-1])),
+            "a key in padded base64": made(kem=THEIRS.body()["kem"] + "="),
+            "a payload type that is no message": signed("vote", THEIRS.body(), [SECOND]),
+            "the payload type of a reveal": signed("reveal", THEIRS.body(), [SECOND]),
+        },
+        "E_KEM": {
+            "an X25519 half of zeros": with_x25519(bytes(32)),
+            "an X25519 half of one": with_x25519((1).to_bytes(32, "little")),
+            "an ML-KEM half that is not reduced": made(kem=to_b64(b"\xff" * 1152 + public[1152:])),
+            "the key of another member": made(kem=MINE.body()["kem"]),
+        },
+        "E_SID": {"of another session": made(sid="00" * 32)},
+        "E_ROSTER": {"from a stranger": made(STRANGER), "from a trainer": made(LAB)},
+        "E_QUORUM": {
+            "no signature": Envelope(THEIRS.type, THEIRS.payload, {}),
+            "two signatures": THEIRS.signed(FIRST),
+        },
+        "E_SIG": {"signed by another member under the keyid of its author": forged(THEIRS, SECOND, FIRST)},
+        "E_CANON": {"the payload is not canonical": misspelt(THEIRS, [SECOND])},
+    }
+    facts = {"author": SECOND.entry.fpr, "mid": THEIRS.mid}
+    other = made(com="00" * 32)
+    return [
+        *(
+            vector
+            for code, cases in codes.items()
+            for vector in refusals("commit", code, {name: _session(found, MINE) for name, found in cases.items()})
+        ),
+        Vector("commit", "a second, different one", _session(other, THEIRS), "E_EQUIVOCATION"),
+        Vector("commit", "the commit of the other member", _session(THEIRS, MINE), facts),
+        Vector("commit", "the same commit a second time", _session(THEIRS, THEIRS), facts),
+    ]
+
+
+def reveal() -> list[Vector]:
+    """D, step 3: a reveal as it is taken in. Boxes are opened later; these have only the right length."""
+    digest = hashlib.sha256(b"the commits").hexdigest()
+    sound = {"v": 1, "type": "reveal", "sid": OFFER.mid, "from": SECOND.entry.fpr}
+    sound |= {"commits": digest, "boxes": {FIRST.entry.fpr: to_b64(BOX)}}
+
+    def made(**changes: Any) -> Envelope:
+        return signed("reveal", changed(sound, changes), [SECOND])
+
+    def boxes(fprs: list[str], box: bytes = BOX) -> dict[str, str]:
+        return {fpr: to_b64(box) for fpr in fprs}
+
+    mine, theirs = FIRST.entry.fpr, SECOND.entry.fpr
+    codes = {
+        "E_FORMAT": {
+            "missing commits": made(commits=MISSING),
+            "boxes that are a list": made(boxes=[to_b64(BOX)]),
+            "a box one byte short": made(boxes=boxes([mine], BOX[:-1])),
+            "a box one byte long": made(boxes=boxes([mine], BOX + b"\0")),
+        },
+        "E_ROSTER": {
+            "no box": made(boxes={}),
+            "a box for its author": made(boxes=boxes([mine, theirs])),
+            "a box for a stranger": made(boxes=boxes([mine, STRANGER.entry.fpr])),
+        },
+        "E_SID": {"of another session": made(sid="00" * 32)},
+        "E_QUORUM": {"two signatures": made().signed(FIRST)},
+    }
+    facts = {"author": theirs, "mid": made().mid}
+    return [
+        *(
+            vector
+            for code, cases in codes.items()
+            for vector in refusals("reveal", code, {name: _session(found) for name, found in cases.items()})
+        ),
+        Vector("reveal", "a second, different one", _session(made(commits="00" * 32), made()), "E_EQUIVOCATION"),
+        Vector("reveal", "a box for the other member", _session(made()), facts),
+    ]
