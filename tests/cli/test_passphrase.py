@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import os
+import resource
 import sys
 import threading
 import time
@@ -11,7 +12,8 @@ import pytest
 
 from blindsight.cli import passphrase
 from blindsight.protocol.errors import BlindsightError, KeystoreError, LockedKeyError
-from tests.protocol import worlds
+from blindsight.protocol.keystore import recovery
+from tests.protocol import vaults, worlds
 
 SOURCES = ("BLINDSIGHT_KEYSTORE", "BLINDSIGHT_PASSPHRASE", "BLINDSIGHT_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY")
 
@@ -98,6 +100,27 @@ def test_a_credentials_folder_without_ours_is_passed_over(tmp_path, monkeypatch)
 def test_a_passphrase_that_comes_in_pieces_is_read_to_its_end():
     reader, thread = pipe_with(b"open ", b"sesame\n", pause=0.05)
     assert passphrase.read(options(passphrase_fd=reader)) == b"open sesame"
+    thread.join()
+
+
+def test_a_descriptor_whose_writer_keeps_its_end_open_is_not_waited_for():
+    reader, writer = os.pipe()
+    os.write(writer, b"open sesame\n")
+    assert passphrase.read(options(passphrase_fd=reader)) == b"open sesame"
+    os.close(writer)
+
+
+def test_two_secrets_may_come_one_after_the_other_over_one_descriptor():
+    reader, thread = pipe_with(b"old\nnew\n")
+    assert passphrase.read(options(passphrase_fd=reader)) == b"old"
+    assert passphrase.read_new(options(new_passphrase_fd=reader, new_passphrase_file=None)) == b"new"
+    thread.join()
+
+
+def test_a_passphrase_over_a_descriptor_is_never_silently_cut():
+    reader, thread = pipe_with(b"x" * (passphrase.MAX_BYTES + 1))
+    with pytest.raises(KeystoreError, match="longer than"):
+        passphrase.read(options(passphrase_fd=reader))
     thread.join()
 
 
@@ -200,3 +223,113 @@ def test_the_named_keystore_opens_with_the_passphrase(tmp_path):
     secret = written(tmp_path, worlds.PASSPHRASE.decode() + "\n")
     with passphrase.opened(options(keystore=store.path, passphrase_file=secret)) as opened:
         assert opened.key.entry == store.key.entry
+
+
+# Every way of opening, in order.
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A keystore with a slot of every type, in a machine that has the keyring and the key service."""
+    vaults.install_keyring(monkeypatch)
+    return vaults.filled(tmp_path, vaults.install_vault(tmp_path / "plugin", monkeypatch))
+
+
+def number(path, **given):
+    """Which slot opened: 1 passphrase, 2 recovery, 3 keyring, 4 key service."""
+    with passphrase.opened(options(keystore=path, **given)) as store:
+        return store.number
+
+
+def without(path, *numbers):
+    with passphrase.keystore.opened(path, worlds.PASSPHRASE) as store:
+        for place in sorted(numbers, reverse=True):
+            store.remove(place)
+
+
+def test_a_named_recovery_code_comes_first(path, tmp_path):
+    paper = written(tmp_path, recovery.write_code(vaults.SEED) + "\n")
+    assert number(path, recovery_file=paper) == 2
+
+
+def test_a_named_passphrase_comes_before_the_keyring(path, tmp_path, monkeypatch):
+    secret = written(tmp_path, worlds.PASSPHRASE.decode())
+    assert number(path, passphrase_file=secret) == 1
+    monkeypatch.setenv("BLINDSIGHT_PASSPHRASE_FILE", str(secret))
+    assert number(path) == 1
+
+
+def test_the_keyring_comes_before_a_passphrase_in_the_environment(path, monkeypatch, capsys):
+    monkeypatch.setenv("BLINDSIGHT_PASSPHRASE", worlds.PASSPHRASE.decode())
+    assert number(path) == 3
+    assert capsys.readouterr().err == ""
+    without(path, 3)
+    assert number(path) == 1
+    assert "a passphrase file is better" in capsys.readouterr().err
+
+
+def test_the_key_service_comes_before_a_prompt(path, tmp_path, terminal):
+    without(path, 3)
+    pin = written(tmp_path, "1234\n")
+    with passphrase.opened(options(keystore=path, pin_file=pin)) as store:
+        assert store.slots[store.number - 1]["type"] == "kms"
+    terminal("1234")
+    assert number(path) == 3
+
+
+def test_a_pin_may_be_a_systemd_credential_or_come_over_a_descriptor(path, tmp_path, monkeypatch):
+    without(path, 3)
+    reader, thread = pipe_with(b"1234\n")
+    assert number(path, pin_fd=reader) == 3
+    thread.join()
+    written(tmp_path, "1234", "blindsight-pin", mode=0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert number(path) == 3
+
+
+def test_a_terminal_is_asked_for_the_recovery_code_when_nothing_else_opens(path, tmp_path, terminal):
+    with passphrase.keystore.opened(path, worlds.PASSPHRASE) as store:
+        store.backup(tmp_path / "backup.json")
+    terminal(recovery.write_code(vaults.SEED).lower())
+    assert number(tmp_path / "backup.json") == 1
+
+
+def test_a_mistyped_recovery_code_is_told_from_a_wrong_one(path, tmp_path):
+    for text, code in ((recovery.write_code(vaults.SEED)[:-1] + "0", "E_FORMAT"), (bytes(32), "E_PASSPHRASE")):
+        paper = written(tmp_path, text if isinstance(text, str) else recovery.write_code(text))
+        with pytest.raises(KeystoreError) as caught:
+            number(path, recovery_file=paper)
+        assert caught.value.code == code
+
+
+def test_a_recovery_file_that_others_can_read_is_refused(path, tmp_path):
+    paper = written(tmp_path, recovery.write_code(vaults.SEED), mode=0o644)
+    with pytest.raises(KeystoreError) as caught:
+        number(path, recovery_file=paper)
+    assert caught.value.code == "E_PERMS"
+
+
+def test_a_damaged_keystore_is_named_before_anybody_is_asked(path, terminal):
+    path.write_bytes(path.read_bytes()[:-10])
+    terminal()
+    with pytest.raises(KeystoreError) as caught:
+        number(path)
+    assert caught.value.code == "E_CORRUPT"
+
+
+READERS = {
+    "read": lambda given: passphrase.read(given),
+    "read_new": lambda given: passphrase.read_new(given),
+    "pin": lambda given: passphrase.pin(given, "token"),
+    "opened": lambda given: passphrase.opened(given).__enter__(),
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS.keys())
+def test_core_files_are_forbidden_before_a_secret_is_read(tmp_path, monkeypatch, reader):
+    limits = []
+    monkeypatch.setattr(resource, "setrlimit", lambda *limit: limits.append(limit))
+    fields = dict.fromkeys(("new_passphrase_fd", "new_passphrase_file", "pin_fd", "pin_file"))
+    with pytest.raises(KeystoreError):
+        reader(options(keystore=tmp_path / "none.json", **fields))
+    assert limits == [(resource.RLIMIT_CORE, (0, 0))]

@@ -18,7 +18,7 @@ def box(world, tmp_path_factory):
     found = DropBox(tmp_path_factory.mktemp("box"))
     for seq, record in enumerate(world.log.records):
         found.put_record(record, world.log.fed, seq, world.keys[0].entry.fpr)
-    return found.root
+    return found.transport.root
 
 
 @pytest.fixture(scope="session")

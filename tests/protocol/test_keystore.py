@@ -19,6 +19,7 @@ from blindsight.protocol.keystore import Argon2Cost, opened
 from tests.protocol import worlds
 
 SEALED = {}
+FILES = {"keystore.json", "keystore.json.lock", "keystore.json.gen"}
 
 
 @pytest.fixture
@@ -272,7 +273,19 @@ def test_a_slot_that_somebody_adds_is_named_as_tampering(path):
 
 def test_a_slot_of_an_unknown_kind_is_refused(path):
     rewritten(path, slots=[slot_of(path) | {"type": "none"}])
-    assert refusal(path).code == "E_CORRUPT"
+    error = refusal(path)
+    assert error.code == "E_FORMAT"
+    assert "slots[0].type must be passphrase or recovery or keyring or kms" in error.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"slots": []}, {"note": ""}, {"gen": 0}, {"id": "x"}, {"slots": [7]}, {"slots": [{"type": ["kms"]}]}],
+    ids=str,
+)
+def test_odd_fields_with_a_fitting_sum_are_named_as_not_understood(path, change):
+    rewritten(path, **change)
+    assert refusal(path).code == "E_FORMAT"
 
 
 @pytest.mark.parametrize(
@@ -384,7 +397,7 @@ def test_a_save_that_fails_leaves_the_old_keystore_and_nothing_else(path, call, 
             with pytest.raises((OSError, KeystoreError)):
                 store.save()
         assert path.read_bytes() == before
-        assert {p.name for p in path.parent.iterdir()} == {"keystore.json", "keystore.json.lock"}
+        assert {p.name for p in path.parent.iterdir()} == FILES
         store.save()
     with opened(path, worlds.PASSPHRASE) as store:
         assert "ab" * 32 in store.data["feds"]
@@ -405,7 +418,7 @@ def test_no_older_copy_is_kept(path):
     with opened(path, worlds.PASSPHRASE) as store:
         for _ in range(3):
             store.save()
-    assert {p.name for p in path.parent.iterdir()} == {"keystore.json", "keystore.json.lock"}
+    assert {p.name for p in path.parent.iterdir()} == FILES
 
 
 # Nothing secret is shown.

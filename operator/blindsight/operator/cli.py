@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blindsight.cli import key, recipient
+from blindsight.cli import key, log_verbs, override, recipient
 from blindsight.cli.arguments import Verbs, add_log
 from blindsight.cli.output import emit, emit_facts, progress, say
+from blindsight.cli.override import add_override
 from blindsight.protocol.clock import now
 from blindsight.protocol.errors import ServingError
 from blindsight.protocol.files import replacing
+from blindsight.protocol.tag import read_stream_tag, stream_tag
 
 if TYPE_CHECKING:
     from blindsight.operator.predict import Prediction, Score
@@ -41,15 +43,15 @@ def main(words: Sequence[str]) -> int:
     verbs = Verbs("operator", "Check a model bundle and predict on encrypted images.", CHECK)
     key.add_verbs(verbs, "operator")
     recipient.add_verbs(verbs, "operator")
+    log_verbs.add_verbs(verbs, "operator")
     check = verbs.add("check", _check, "verify a bundle and show that it runs", CHECK)
     predict = verbs.add("predict", _predict, "predict on encrypted images", PREDICT)
     for parser in (check, predict):
         parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
         add_log(parser)
+        add_override(parser)
     predict.add_argument("input", type=Path, metavar="INPUT", help=INPUTS)
-    predict.add_argument(
-        "--tag", type=str.lower, metavar="HEX", help="vouch for the key and scheme of the input (see: check --json)"
-    )
+    predict.add_argument("--tag", metavar="TAG", help="vouch for the key and scheme of the input (see: check --json)")
     predict.add_argument("--batch", type=_batch, default=BATCH, metavar="N", help=f"images at once (default: {BATCH})")
     predict.add_argument("--out", type=Path, metavar="FILE", help="write the table there; stdout gets the summary only")
     return verbs.main(words)
@@ -67,7 +69,8 @@ def _opened(options: argparse.Namespace) -> tuple[Bundle, Log]:
     from blindsight.protocol.logfile import read_log
 
     log = read_log(options.log, options.federation)
-    return bundle.load(options.bundle, log, now()), log
+    despite_notice = override.decided(options, f"operator {options.verb}")
+    return bundle.load(options.bundle, log, now(), despite_notice=despite_notice), log
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -95,7 +98,7 @@ def _facts(bundle: Bundle, log: Log, *, as_json: bool) -> dict[str, Any]:
         "input": predicate["input"] if as_json else f"{height}x{width}x{channels} uint8",
         "classes": list(bundle.classes),
         "metrics": predicate["metrics"],
-        "tag": bundle.tag.digest,
+        "tag": stream_tag(bundle.tag, log.head),
     }
 
 
@@ -105,7 +108,10 @@ def _predict(options: argparse.Namespace) -> int:
     from blindsight.operator.engine import Engine
 
     bundle, log = _opened(options)
-    source = inputs.opened(options.input, Terms.of(bundle, options.tag), log)
+    declared, head = read_stream_tag(options.tag) if options.tag else (None, None)
+    if head:
+        log.demand_head(head, "the input's tag")
+    source = inputs.opened(options.input, Terms.of(bundle, declared), log)
     engine = Engine.of(bundle)
     score = predict.Score()
     with _destination(options.out) as write, progress(f"predict on {source.name}", source.rows) as advance:

@@ -18,6 +18,7 @@ ROLES: Mapping[str, tuple[str, str]] = {
     "holder": ("blindsight.holder.cli", "keys, federation, epoch, publishing: for those who own images"),
     "trainer": ("blindsight.trainer.cli", "check manifests, train on encrypted shards, export a model bundle"),
     "operator": ("blindsight.operator.cli", "check a model bundle, predict on encrypted images"),
+    "relay": ("blindsight.relay.cli", "keep rooms in which parties leave documents for one another"),
     "protocol": ("blindsight.cli.inspect", "say what a file is and whether it verifies"),
 }
 EXTRAS: Mapping[str, str] = {
@@ -27,6 +28,11 @@ EXTRAS: Mapping[str, str] = {
     "onnxscript": "trainer",
     "onnxruntime": "operator",
     "ray": "ray",
+    "fsspec": "remote",
+    "s3fs": "remote",
+    "starlette": "relay",
+    "uvicorn": "relay",
+    "h11": "relay",
 }
 INTERRUPTED = 130
 WRONG_USAGE = 2

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from blindsight.cli import passphrase
+
 MOST_DAYS = 36_500
 Verb = Callable[[argparse.Namespace], int]
 
@@ -106,6 +108,7 @@ def add_keystore(parser: argparse.ArgumentParser) -> None:
         "--passphrase-file", type=Path, metavar="FILE", help="read the passphrase from a file, mode 0600"
     )
     parser.add_argument("--passphrase-fd", type=int, metavar="N", help="read the passphrase from a file descriptor")
+    passphrase.add_options(parser)
 
 
 def add_federation(parser: argparse.ArgumentParser) -> None:

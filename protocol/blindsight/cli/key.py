@@ -10,7 +10,6 @@ from blindsight.cli.arguments import Verbs, add_keystore
 from blindsight.cli.output import emit_facts, say
 from blindsight.protocol import keystore
 from blindsight.protocol.clock import now, to_text
-from blindsight.protocol.dropbox import DropBox
 
 
 def add_verbs(verbs: Verbs, role: str) -> None:
@@ -20,7 +19,6 @@ def add_verbs(verbs: Verbs, role: str) -> None:
     show = verbs.add("key show", _show, "show this site's identity; never a secret", f"blindsight {role} key show")
     show.add_argument("--dropbox", type=Path, metavar="DIR", help="also put the identity card there")
     add_keystore(show)
-    passphrase.add_options(show)
     slot_verbs.add_verbs(verbs, role)
 
 
@@ -55,6 +53,8 @@ def _report(store: keystore.Keystore, options: argparse.Namespace) -> int:
     entry = store.key.entry
     facts = {"role": entry.role, "name": entry.name, "fingerprint": entry.code, "keystore": str(store.path)}
     if options.dropbox:
+        from blindsight.protocol.dropbox import DropBox  # heavy: numpy
+
         facts["card"] = str(DropBox(options.dropbox).put_card(store.key, store.data["identity"]["created"]))
     if store.data["feds"]:
         facts["federations"] = ", ".join(fed[:12] for fed in sorted(store.data["feds"]))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blindsight.cli.arguments import Verbs, add_log
 from blindsight.cli.output import emit_facts, say
 from blindsight.protocol.errors import DataError, PolicyError
 from blindsight.protocol.files import write_whole
-from blindsight.protocol.log import Log
-from blindsight.protocol.logfile import import_log, log_bytes, read_log
+
+if TYPE_CHECKING:
+    from blindsight.protocol.log import Log
 
 
 def add_verbs(verbs: Verbs, role: str) -> None:
@@ -48,11 +49,15 @@ def facts_of(log: Log) -> dict[str, Any]:
 
 
 def _show(options: argparse.Namespace) -> int:
+    from blindsight.protocol.logfile import read_log
+
     emit_facts(facts_of(read_log(options.log, options.federation)), as_json=options.json)
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
+    from blindsight.protocol.logfile import log_bytes, read_log
+
     if options.out.exists():
         raise DataError(f"{options.out} stands there already", code="E_EXISTS", hint="name another file with --out")
     log = read_log(options.log, options.federation)
@@ -62,6 +67,8 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
+    from blindsight.protocol.logfile import import_log
+
     if not options.into.exists() and not options.federation:
         raise PolicyError(
             f"{options.into} is new: nobody has said which federation it is to follow",

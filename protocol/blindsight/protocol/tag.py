@@ -5,6 +5,7 @@ A model answers images under another key with confident nonsense, so tags are co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from blindsight.protocol import fields
 from blindsight.protocol.encoding import canonical, tagged_hash
 from blindsight.protocol.errors import SchemeError
+from blindsight.protocol.fields import HEX32
 
 FIELDS: Mapping[str, fields.Check] = {
     "fed": fields.hex32,
@@ -74,6 +76,31 @@ class Tag:
                 )
 
 
+def stream_tag(tag: Tag, head: Mapping[str, Any]) -> str:
+    """What a stream states of itself: ``<digest>.<sequence>.<record id>``, the sender's log head included.
+
+    The receiver compares the head with its own log: a withheld record or a fork shows wherever a stream runs.
+    """
+    return f"{tag.digest}.{head['seq']}.{head['id']}"
+
+
+def read_stream_tag(text: str) -> tuple[str, dict[str, Any] | None]:
+    """The tag digest that a stream states, and the log head if it states one.
+
+    Raises:
+        SchemeError: E_SCHEME, it is no tag.
+    """
+    parts = text.strip().lower().split(".")
+    head = {"seq": int(parts[1]), "id": parts[2]} if len(parts) == 3 and _NUMBER.fullmatch(parts[1]) else None
+    wrong = not HEX32.fullmatch(parts[0]) or (len(parts) > 1 and (head is None or not HEX32.fullmatch(parts[2])))
+    if wrong:
+        raise SchemeError(
+            f"expected a tag of 64 hex characters, got {text[:80]!r}", hint="operator check --json prints it"
+        )
+    return parts[0], head
+
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 _WORDS = {
     "fed": "federation",
     "epoch": "epoch",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blindsight.cli import key, passphrase, recipient
+from blindsight.cli import key, log_verbs, override, passphrase, recipient, state
 from blindsight.cli.arguments import Verbs, add_keystore, add_log, at_least
 from blindsight.cli.output import emit, emit_facts, emit_json, say
 from blindsight.protocol.admission import Fault, verify_federation
@@ -30,6 +30,7 @@ def main(words: Sequence[str]) -> int:
     )
     key.add_verbs(verbs, "trainer")
     recipient.add_verbs(verbs, "trainer")
+    log_verbs.add_verbs(verbs, "trainer")
     _add_check(verbs)
     _add_fit(verbs)
     _add_export(verbs)
@@ -45,12 +46,15 @@ def _add_check(verbs: Verbs) -> None:
     )
     parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST", help="file, or folder that holds one")
     add_log(parser)
+    override.add_override(parser)
 
 
 def _check(options: argparse.Namespace) -> int:
     offers = offers_in(options.manifests)
     log = read_log(options.log, options.federation)
-    manifests, faults = verify_federation(log, offers, now())
+    despite_notice = override.decided(options, "trainer check")
+    serials = state.serials(log.fed)
+    manifests, faults = verify_federation(log, offers, now(), serials, despite_notice=despite_notice)
     places = {manifest.envelope.to_bytes(): manifest for manifest in manifests}
     elsewhere = 0
     for file, written in offers.items():
@@ -61,6 +65,8 @@ def _check(options: argparse.Namespace) -> int:
             elsewhere += 1
     if elsewhere:
         say(f"the shards of {elsewhere} manifest(s) are not here; their node verifies them before training")
+    if not faults:
+        state.remember(log.fed, manifests)
     _report(len(offers), log.code, faults, as_json=options.json)
     return 1 if faults else 0
 
@@ -86,6 +92,7 @@ def _add_fit(verbs: Verbs) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
     add_run_options(parser)
     add_log(parser)
+    override.add_override(parser)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +136,15 @@ def _fit(options: argparse.Namespace) -> int:
     from blindsight.trainer.fit import fit, verify
 
     config = config_of(options)
-    verified = verify(options.log, options.federation, options.datasets)
+    log = read_log(options.log, options.federation)
+    verified = verify(
+        options.log,
+        options.federation,
+        options.datasets,
+        state.serials(log.fed),
+        despite_notice=override.decided(options, "trainer fit"),
+    )
+    state.remember(log.fed, verified.manifests)
 
     def report(one: Round) -> None:
         say(f"model after round {one.number} of {config.rounds}: val accuracy {one.accuracy:.4f}, loss {one.loss:.4f}")
@@ -155,6 +170,7 @@ def _add_export(verbs: Verbs) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder; must not exist")
     parser.add_argument("--name", default="model", help="the model's name (default: model)")
     add_log(parser)
+    override.add_override(parser)
     add_keystore(parser)
 
 
@@ -163,7 +179,8 @@ def _export(options: argparse.Namespace) -> int:
     from blindsight.trainer.fit import NODES_FILE, verify
     from blindsight.trainer.job import read_nodes
 
-    verified = verify(options.log, options.federation, read_nodes(options.folder / NODES_FILE))
+    nodes, despite_notice = read_nodes(options.folder / NODES_FILE), override.decided(options, "trainer export")
+    verified = verify(options.log, options.federation, nodes, despite_notice=despite_notice)
     log = read_log(options.log, options.federation)
     with passphrase.opened(options) as store:
         envelope = export(

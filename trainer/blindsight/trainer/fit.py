@@ -12,9 +12,9 @@ from typing import Any
 
 from blindsight.protocol.admission import demand_admitted, verify_federation
 from blindsight.protocol.clock import now
-from blindsight.protocol.logfile import read_log
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.files import write_whole
+from blindsight.protocol.logfile import read_log
 from blindsight.protocol.manifest import Manifest, offers_in
 from blindsight.trainer import checkpoint
 from blindsight.trainer.checkpoint import LAST, Checkpoint
@@ -34,41 +34,60 @@ class Verified:
     Args:
         manifests: one per data set.
         folders: holder's fingerprint → folders with manifest and shards, by ascending fingerprint.
+        despite_notice: whether a person has decided to train in spite of a warning about the epoch.
     """
 
     manifests: tuple[Manifest, ...]
     folders: Mapping[str, tuple[Path, ...]]
+    despite_notice: bool = False
 
 
-def verify(log_folder: Path, code: str | None, paths: Sequence[Path]) -> Verified:
+def verify(
+    log_place: Path | str,
+    code: str | None,
+    paths: Sequence[Path],
+    serials: Mapping[str, int] | None = None,
+    *,
+    despite_notice: bool = False,
+) -> Verified:
     """Verify manifests against the log and each other, listing all faults.
 
     Args:
-        log_folder: where the membership log lies.
+        log_place: where the membership log lies.
         code: the federation code a person was told, if any.
         paths: folders with manifest and shards, at the nodes' sites.
+        serials: data set id → greatest serial seen so far.
+        despite_notice: whether a person has decided to train in spite of a warning about the epoch.
 
     Raises:
         FederationError: E_FEDERATION, naming every fault of every holder.
     """
     offers = offers_in(paths)
-    manifests, faults = verify_federation(read_log(log_folder, code), offers, now())
+    log = read_log(log_place, code)
+    manifests, faults = verify_federation(log, offers, now(), serials, despite_notice=despite_notice)
     demand_admitted(faults)
     folders: dict[str, tuple[Path, ...]] = {}
     for file, manifest in zip(offers, manifests, strict=True):
         holder = manifest.predicate["holder"]
         folders[holder] = (*folders.get(holder, ()), Path(file).parent.resolve())
-    return Verified(tuple(manifests), dict(sorted(folders.items())))
+    return Verified(tuple(manifests), dict(sorted(folders.items())), despite_notice)
 
 
 def fit(
-    verified: Verified, log_folder: Path, config: RunConfig, out: Path, *, engine: str, workers: int, report: Report
+    verified: Verified,
+    log_place: Path | str,
+    config: RunConfig,
+    out: Path,
+    *,
+    engine: str,
+    workers: int,
+    report: Report,
 ) -> Checkpoint:
     """Train, or go on training, and return the last checkpoint.
 
     Args:
         verified: what ``verify`` gave.
-        log_folder: where the membership log lies.
+        log_place: where the membership log lies.
         config: the run configuration.
         out: the run's folder.
         engine: ``inprocess`` or ``ray``.
@@ -80,7 +99,8 @@ def fit(
     """
     out.mkdir(parents=True, exist_ok=True)
     config = replace(config, precision=resolve(config.precision))  # one format for the whole run, resumed or not
-    job = Job.of(log_folder, verified.manifests, config)
+    place = str(Path(log_place).resolve()) if Path(log_place).exists() else str(log_place)
+    job = Job.of(place, verified.manifests, config, despite_notice=verified.despite_notice)
     job.save(out)
     table = [[str(folder) for folder in folders] for folders in verified.folders.values()]
     write_whole(out / NODES_FILE, json.dumps(table, indent=1).encode() + b"\n")

@@ -24,10 +24,11 @@ class Job:
 
     Args:
         fed: federation id, hex.
-        log: folder of the membership log, on the server's own disk.
+        log: where the server reads the membership log.
         manifests: ids of the manifests taking part, hex, ascending.
         holders: number of holders.
         config: the run configuration as Flower carries it.
+        despite_notice: whether a person has decided to train in spite of a warning about the epoch.
     """
 
     fed: str
@@ -35,17 +36,21 @@ class Job:
     manifests: tuple[str, ...]
     holders: int
     config: Mapping[str, Any]
+    despite_notice: bool = False
 
     @classmethod
-    def of(cls, log_folder: Path, manifests: Sequence[Manifest], config: RunConfig) -> Job:
+    def of(
+        cls, log_place: Path | str, manifests: Sequence[Manifest], config: RunConfig, *, despite_notice: bool = False
+    ) -> Job:
         """The job over verified manifests."""
         predicates = [manifest.predicate for manifest in manifests]
         return cls(
             fed=predicates[0]["fed"],
-            log=str(log_folder.resolve()),
+            log=str(log_place),
             manifests=tuple(sorted(manifest.envelope.mid for manifest in manifests)),
             holders=len({predicate["holder"] for predicate in predicates}),
             config=config.to_flower(),
+            despite_notice=despite_notice,
         )
 
     @property

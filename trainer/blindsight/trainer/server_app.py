@@ -18,10 +18,10 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 
 from blindsight.protocol.admission import demand_admitted, verify_federation
 from blindsight.protocol.clock import now
-from blindsight.protocol.logfile import read_log
 from blindsight.protocol.encoding import people_code
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import FederationError
+from blindsight.protocol.logfile import read_log
 from blindsight.protocol.manifest import Manifest
 from blindsight.trainer import weights
 from blindsight.trainer.checkpoint import BEST, LAST, Checkpoint, Round, resume
@@ -77,12 +77,12 @@ def _strategy() -> FedAvg:
 
 def _admit(cohort: Cohort, job: Job) -> list[Manifest]:
     """Verify what the nodes offer, against the log, against each other and against the job."""
-    log = read_log(Path(job.log), people_code(bytes.fromhex(job.fed)))
+    log = read_log(job.log, people_code(bytes.fromhex(job.fed)))
     admitted: list[Manifest] = []
 
     def decide(offers: Mapping[int, tuple[bytes, ...]]) -> Mapping[int, str]:
         named = {f"node {node}/{n}": body for node, bodies in offers.items() for n, body in enumerate(bodies)}
-        manifests, faults = verify_federation(log, named, now())
+        manifests, faults = verify_federation(log, named, now(), despite_notice=job.despite_notice)
         demand_admitted(faults)
         job.demand_manifests(manifests)
         admitted.extend(manifests)
