@@ -58,7 +58,6 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"example:\n  {EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    least = Limits()
     parser.add_argument("--store", type=Path, metavar="DIR", required=True, help="where documents lie")
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
     parser.add_argument("--port", type=_port, default=8040, metavar="N", help="default: 8040; 0 takes a free one")
@@ -68,21 +67,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="'ROOM TOKEN' a line, mode 0600; other rooms do not exist then"
     )
+    _add_limits(parser)
+    parser.add_argument("--json", action="store_true", help="print the address as JSON when the relay listens")
+    return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    usual = Limits()
     sizes = {"max-bytes": ("one document", "16MiB"), "room-bytes": ("one room", "1GiB")}
     for name, (what, default) in sizes.items():
         about = f"of {what}, at most (default: {default})"
         parser.add_argument(f"--{name}", type=size, default=size(default), metavar="SIZE", help=about)
     counts = {
-        "rate": ("requests a minute from one client", least.rate),
-        "rooms": ("rooms", least.rooms),
-        "room-entries": ("names and versions in one room", least.entries),
-        "versions": ("versions of one name", least.versions),
+        "rate": ("requests a minute from one client", usual.rate),
+        "rooms": ("rooms", usual.rooms),
+        "room-entries": ("names and versions in one room", usual.entries),
+        "versions": ("versions of one name", usual.versions),
     }
     for name, (what, count) in counts.items():
         about = f"{what}, at most (default: {count})"
         parser.add_argument(f"--{name}", type=at_least(1), default=count, metavar="N", help=about)
-    parser.add_argument("--json", action="store_true", help="print the address as JSON when the relay listens")
-    return parser
 
 
 def size(text: str) -> int:

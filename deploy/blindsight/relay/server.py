@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,6 +20,7 @@ from blindsight.relay.limits import client_of
 
 IDLE_SECONDS = 30  # between two requests on one connection, and for the head of one to arrive
 REQUEST_SECONDS = 120  # from a request's head to the last byte of its answer
+LINGER_SECONDS = 5  # for the rest of a request that has been refused midway: hanging up at once would lose the answer
 MAX_CONNECTIONS = 512
 MAX_CONNECTIONS_OF_ONE = 128
 MAX_HEAD_BYTES = 2**14
@@ -46,10 +48,11 @@ class Impatient(H11Protocol):
             self._allow(REQUEST_SECONDS)
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request, which may be there already."""
+        """Begin to wait for the next request, which may be there already, or for the rest of one that was refused."""
         cycle = self.cycle
         super().on_response_complete()
-        self._allow(IDLE_SECONDS if self.cycle is cycle else REQUEST_SECONDS)
+        waiting = LINGER_SECONDS if self.conn.their_state is h11.SEND_BODY else IDLE_SECONDS
+        self._allow(waiting if self.cycle is cycle else REQUEST_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
@@ -132,7 +135,7 @@ def server(app: Starlette, certificate: Path | None = None, key: Path | None = N
 
 @contextlib.contextmanager
 def ending_well(running: uvicorn.Server) -> Iterator[None]:
-    """Make SIGTERM an order that was carried out: uvicorn raises it once more when requests in progress are finished."""
+    """Make SIGTERM an order that is carried out: uvicorn raises it once more when it has finished what it was doing."""
 
     def end(*_: object) -> None:
         running.should_exit = True
