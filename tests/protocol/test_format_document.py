@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from blindsight.holder.ciphers import cipher_for
-from blindsight.protocol import bundle, errors, manifest, statement
+from blindsight.protocol import bundle, delegate, errors, fields, grant, manifest, messages, records, statement
 from blindsight.protocol.dropbox import read_card
-from blindsight.protocol.envelope import IN_TOTO, Envelope
+from blindsight.protocol.envelope import IN_TOTO, Envelope, payload_type
 from blindsight.protocol.records import read_epoch, read_genesis
 from blindsight.protocol.scheme import SCHEMES, Descriptor, check_value
 from blindsight.protocol.tag import Tag
@@ -90,7 +90,33 @@ def test_an_example_is_an_object_of_json(text):
 
 def test_there_is_an_example_of_every_document():
     kinds = {json.loads(text).get("type") for text in EXAMPLES}
-    assert {"genesis", "epoch", "propose", "commit", "reveal"} <= kinds
+    documents = {kind.split(".")[2] for kind in (*records.SHAPES, *messages.SHAPES, *grant.SHAPES)}
+    assert documents | {"delegate", "recipient", "sealing"} <= kinds
+
+
+@pytest.mark.parametrize("kind", ["roster", "retire", "notice"])
+def test_a_record_of_the_examples_reads(kind):
+    (shown,) = examples_of(kind)
+    assert records.read_record(Envelope.of(kind, shown))["type"] == kind
+
+
+@pytest.mark.parametrize("kind", ["complaint", "abort"])
+def test_a_message_of_the_examples_has_its_shape(kind):
+    (shown,) = examples_of(kind)
+    fields.demand(messages.SHAPES[payload_type(kind)], shown, kind)
+
+
+@pytest.mark.parametrize("kind", ["join", "grant", "delegate"])
+def test_a_document_of_the_examples_has_its_fields_but_for_what_is_left_out(kind):
+    (shown,) = examples_of(kind)
+    shape = {**grant.SHAPES, delegate.DELEGATE: delegate.SHAPE}[payload_type(kind)]
+    assert all(" kem " in f" {fault} " or "box" in fault for fault in shape(shown, ""))
+
+
+def test_the_roster_record_of_the_example_follows_the_epoch_record():
+    (record,), (roster,), (retire,) = (examples_of(kind) for kind in ("epoch", "roster", "retire"))
+    assert roster["prev"] == Envelope.of("epoch", record).mid
+    assert retire["prev"] == Envelope.of("roster", roster).mid
 
 
 def test_the_card_of_the_example_verifies():
