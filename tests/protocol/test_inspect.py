@@ -2,13 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from blindsight.cli import main
-from blindsight.protocol import bundle, keystore, manifest
+from blindsight.protocol import agreement, bundle, changes, grant, keystore, logfile, manifest
 from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.encoding import to_b64
+from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.session import Phase
 from tests.operator import bundles
 from tests.protocol import worlds
 
@@ -21,6 +25,14 @@ KINDS = {
     "propose": "ceremony proposal",
     "commit": "ceremony commit",
     "reveal": "ceremony reveal",
+    "complaint": "ceremony complaint",
+    "abort": "ceremony abort",
+    "roster": "roster record",
+    "retire": "retire record",
+    "notice": "notice",
+    "join": "request",
+    "grant": "grant",
+    "log": "exported log",
     "manifest": "data set manifest",
     "data": "data set",
     "shard": "shard",
@@ -30,7 +42,29 @@ KINDS = {
     "keystore": "keystore",
     "box": "drop-box",
 }
-LOGLESS = {"card", "genesis", "partial", "box"}
+LOGLESS = {"card", "genesis", "partial", "box", "join", "log"}
+
+
+def others(world, sessions):
+    """Documents that lie in no folder of their own here: name → envelope."""
+    anna, bert, *_ = world.keys
+    session = sessions[anna.entry.fpr]
+    complaint = {"v": 1, "type": "complaint", "sid": session.sid, "from": anna.entry.fpr, "about": bert.entry.fpr}
+    complaint |= {"code": "E_BOX", "kem_seed": to_b64(bytes(32))}
+    join = grant.make_join(
+        bert, world.log.fed, kem_seed=bytes(32), nonce=bytes(32), created=worlds.CREATED, expires=worlds.DEADLINE
+    )
+    asked = grant.read_join(join, world.log.fed, worlds.NOW)
+    roster = changes.make_roster(world.log, [key.entry for key in world.keys[:-1]], [], [])
+    return {
+        "complaint": Envelope.of("complaint", complaint).signed(anna),
+        "abort": agreement.give_up(replace(session, phase=Phase.COMMITTED), anna, "person").outbox[-1],
+        "roster": roster.signed(anna),
+        "retire": changes.make_retire(world.log, [1], "done").signed(anna),
+        "notice": worlds.notice_of(world.log, anna),
+        "join": join,
+        "grant": grant.make_grant(anna, world.log, asked, {1: world.secret}),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +79,10 @@ def made(tmp_path_factory):
     me = WORLD.keys[0].entry.fpr
     partial = worlds.draft(WORLD.keys, [bundles.TRAINER.entry]).signed(WORLD.keys[0])
     (root / "partial.json").write_bytes(partial.to_bytes())
+    documents = others(WORLD, sessions)
+    for name, document in documents.items():
+        (root / f"{name}.json").write_bytes(document.to_bytes())
+    (root / "exported.log").write_bytes(logfile.log_bytes(log))
     data = bundles.write_data_set(root / "data", WORLD)
     model = bundles.write(root / "bundle", WORLD)
     return {
@@ -55,6 +93,8 @@ def made(tmp_path_factory):
         "propose": Path(box.put_message(offer, log.fed, offer.mid, "propose", me)),
         "commit": Path(box.put_message(commit, log.fed, offer.mid, "commit", me)),
         "reveal": Path(box.put_message(reveal, log.fed, offer.mid, "reveal", me)),
+        **{name: root / f"{name}.json" for name in documents},
+        "log": root / "exported.log",
         "manifest": data / manifest.FILE_NAME,
         "data": data,
         "shard": data / "shards" / "00000.safetensors",
@@ -68,7 +108,8 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def inspect(capsys, made, monkeypatch):
-    monkeypatch.setattr("blindsight.cli.inspect.now", lambda: worlds.NOW)
+    for module in ("inspect", "findings"):
+        monkeypatch.setattr(f"blindsight.cli.{module}.now", lambda: worlds.NOW)
 
     def run(path, *words, log=False):
         where = ["--log", str(made["box"])] if log else []

@@ -41,6 +41,6 @@ def decided(options: argparse.Namespace, verb: str) -> bool:
     path = state.folder() / FILE
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(json.dumps({"time": to_text(now()), "verb": verb, "reason": reason}, ensure_ascii=False) + "\n")
+        file.write(json.dumps({"time": to_text(now()), "verb": verb, "reason": reason}) + "\n")
     say(f"going on in spite of warnings about the epoch: {reason} (written to {path})")
     return True

@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blindsight.protocol import fields
+from blindsight.protocol.errors import FormatError
 from blindsight.protocol.files import write_whole
 
 if TYPE_CHECKING:
     from blindsight.protocol.manifest import Manifest
 
 SERIALS = "serials.json"
+_SERIALS = fields.dictionary(fields.dictionary(fields.integer(1), most=1_000_000), most=1_000_000)
 
 
 def folder() -> Path:
@@ -27,7 +30,11 @@ def folder() -> Path:
 
 
 def serials(fed: str) -> Mapping[str, int]:
-    """Data set id → greatest serial of a manifest admitted so far, in one federation."""
+    """Data set id → greatest serial of a manifest admitted so far, in one federation.
+
+    Raises:
+        FormatError: E_FORMAT, the file is damaged.
+    """
     return _read().get(fed, {})
 
 
@@ -44,7 +51,16 @@ def remember(fed: str, manifests: Sequence[Manifest]) -> None:
 
 def _read() -> dict[str, dict[str, int]]:
     path = folder() / SERIALS
-    found: dict[str, dict[str, int]] = json.loads(path.read_bytes()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        found: dict[str, dict[str, int]] = json.loads(path.read_bytes())
+        fields.demand(_SERIALS, found, SERIALS)
+    except (ValueError, RecursionError, FormatError) as error:
+        raise FormatError(
+            f"{path} is damaged: which manifests were seen before is not known",
+            hint="remove it; older manifests are then not noticed until newer ones have been checked again",
+        ) from error
     return found
 
 

@@ -100,7 +100,7 @@ def open_delegate(envelope: Envelope, log: Log, *, me: str, join: str, kem_seed:
 
     Raises:
         FormatError: E_FORMAT, E_CANON.
-        MembershipError: E_ROSTER, E_QUORUM, E_FED, E_EPOCH; E_GRANT, it answers another request.
+        MembershipError: E_ROSTER, E_QUORUM, E_FED, E_EPOCH; E_GRANT, it answers another request or roster.
         SignatureError: E_SIG, E_BOX.
         SchemeError: E_SCHEME, digest and descriptor differ, or the epoch does not allow the scheme.
     """
@@ -112,7 +112,9 @@ def open_delegate(envelope: Envelope, log: Log, *, me: str, join: str, kem_seed:
     if set(envelope.signatures) != {sponsor.fpr}:
         raise MembershipError(f"the delegation of {sponsor.label} must carry its signature alone", code="E_QUORUM")
     envelope.verify(sponsor, "the delegation")
-    if (body["to"], body["join"]) != (me, join):
+    if body["fed"] != log.fed:
+        raise MembershipError(f"the delegation of {sponsor.label} is for another federation", code="E_FED")
+    if (body["to"], body["join"]) != (me, join) or body["roster"] not in {head["id"] for head in log.history}:
         raise MembershipError(f"the delegation of {sponsor.label} answers another request", code="E_GRANT")
     descriptor = _demand_agreed(body, log)
     key = kem.unseal(kem_seed, from_b64(body["box"]), _context(body), KEY_BYTES)
@@ -120,11 +122,9 @@ def open_delegate(envelope: Envelope, log: Log, *, me: str, join: str, kem_seed:
 
 
 def _demand_agreed(body: Mapping[str, Any], log: Log) -> Descriptor:
-    """What a delegation says of federation, epoch and scheme must be what the log says."""
-    if body["fed"] != log.fed:
-        raise MembershipError("the delegation is for another federation", code="E_FED")
+    """What a delegation says of epoch and scheme must be what the log says."""
     epoch, descriptor = log.epoch(body["epoch"]), Descriptor.from_json(body["scheme"])
-    if (body["record"], body["kcv"]) != (epoch.record, epoch.kcv):
+    if (body["record"], body["kcv"], body["not_after"]) != (epoch.record, epoch.kcv, epoch.not_after):
         raise MembershipError(f"the delegation is of another epoch {epoch.number} than the log's", code="E_EPOCH")
     descriptor.check()
     if descriptor.digest != body["scheme_digest"] or not epoch.allows(descriptor):

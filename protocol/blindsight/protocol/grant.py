@@ -24,6 +24,7 @@ from blindsight.protocol.log import Epoch, Log
 JOIN, GRANT = payload_type("join"), payload_type("grant")
 SECRET_BYTES = 32
 MAX_GRANT_BYTES = 2**20
+MAX_DIGITS = 15
 SHAPES: Mapping[str, fields.Check] = {
     JOIN: fields.mapping(
         {
@@ -188,7 +189,7 @@ def _secrets_in(plain: bytes, log: Log, sponsor: Entry) -> dict[int, bytes]:
     fields.demand(_SECRETS, document, "the content of the grant")
     secrets = {}
     for text, secret in document.items():
-        if not text.isdecimal() or str(int(text)) != text:
+        if not text.isdecimal() or len(text) > MAX_DIGITS or str(int(text)) != text:
             raise FormatError(f"the grant of {sponsor.label} names epoch {text[:20]!r}")
         secrets[int(text)] = from_b64(secret, SECRET_BYTES)
         _demand_fitting(log, log.epoch(int(text)), secrets[int(text)], sponsor)

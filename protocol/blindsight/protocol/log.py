@@ -278,9 +278,11 @@ class Log:
             ConflictError: E_FORK.
         """
         copies = by_id(envelopes)
+        followers = _by_predecessor(copies.values())
         tips = open_ends = [cls._from_genesis(_one_genesis(copies, fed))]
         while open_ends:
-            open_ends = [log for end in open_ends for record in copies.values() if (log := end._extended(record))]
+            candidates = [(end, record) for end in open_ends for record in followers.get(end.records[-1].mid, ())]
+            open_ends = [log for end, record in candidates if (log := end._extended(record))]
             tips = tips + open_ends
         best = _greatest(tips)
         notices = [copy for group in copies.values() for copy in group if copy.type == NOTICE and _counts(copy, best)]
@@ -302,6 +304,19 @@ class Log:
             return None
         record = assembled(copies, quorum.entries)
         return None if quorum.missing(record.signatures) else self.following(record)[1]
+
+
+def _by_predecessor(groups: Iterable[Copies]) -> dict[str, list[Copies]]:
+    """Well-formed records by the record they follow, so that a long log is read once and not once for each step."""
+    found: dict[str, list[Copies]] = {}
+    for copies in groups:
+        try:
+            predecessor = read_record(copies[0]).get("prev")
+        except ProtocolError:
+            continue
+        if predecessor:
+            found.setdefault(predecessor, []).append(copies)
+    return found
 
 
 def _is_genesis(envelope: Envelope) -> bool:
