@@ -23,6 +23,7 @@ MAX_INTEGER = 2**53 - 1
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_BYTES = 25
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def canonical(value: object) -> bytes:
@@ -63,7 +64,7 @@ def _demand_canonical(value: object, depth: int) -> None:
 def _demand_scalar(value: object) -> None:
     if isinstance(value, float) or (isinstance(value, int) and abs(value) > MAX_INTEGER):
         raise FormatError("JSON numbers must be integers below 2^53; decimals are strings", code="E_CANON")
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+    if isinstance(value, str) and not value.isascii() and SURROGATE.search(value):
         raise FormatError("JSON strings must be Unicode: a lone surrogate has no UTF-8 form", code="E_CANON")
     if not isinstance(value, (str, int, type(None))):
         raise FormatError(f"{type(value).__name__} has no canonical JSON form", code="E_CANON")

@@ -6,7 +6,8 @@ Rules (FORMAT.md section C):
 2. Every later record names the federation, its predecessor (``prev``) and a greater ``seq``.
 3. An *epoch* record carries the signature of every member of the roster in force.
 4. A *roster* or *retire* record carries the signatures that ``roster`` demands.
-5. Of all valid chains the one whose tip has the greatest ``seq`` counts; two tips of the same ``seq`` are a fork.
+5. Of all valid chains the one whose tip has the greatest ``seq`` counts. Two tips of the same ``seq`` are a fork if
+   somebody signed both, or both records with which the chains part; else the greater step where they part counts.
 6. A *notice* by any member warns of an epoch. It is no record: it counts as long as its author is a member.
 
 Bytes in, a ``Log`` or an error out; no I/O. Records without all required signatures are not part of the chain yet.
@@ -91,7 +92,7 @@ class Log:
         seq: sequence number of the tip.
         history: every head this log has had, oldest first: ``{"seq", "id"}``.
         retired: number of a retired epoch → why.
-        notices: warnings that count, by their id.
+        notices: warnings that count, by their id; of each member at most one about an epoch.
         doubles: pairs of complete records of one sequence: each convicts whoever signed both.
     """
 
@@ -285,9 +286,7 @@ class Log:
             open_ends = [log for end, record in candidates if (log := end._extended(record))]
             tips = tips + open_ends
         best = _greatest(tips)
-        notices = [copy for group in copies.values() for copy in group if copy.type == NOTICE and _counts(copy, best)]
-        unique = {notice.mid: notice for notice in notices}
-        return replace(best, notices=tuple(unique[mid] for mid in sorted(unique)), doubles=_doubles(tips))
+        return replace(best, notices=_notices(copies.values(), best), doubles=_doubles(tips))
 
     @classmethod
     def _from_genesis(cls, envelope: Envelope) -> Log:
@@ -348,40 +347,77 @@ def _one_genesis(copies: Mapping[str, Copies], fed: str | None) -> Envelope:
     )
 
 
-def _counts(notice: Envelope, log: Log) -> bool:
-    """Whether a notice is by one present member, about an epoch on the chain."""
+def _notices(groups: Iterable[Copies], log: Log) -> tuple[Envelope, ...]:
+    """The warnings that count, of each member the first about an epoch: nobody floods the log with them."""
+    found = [notice for group in groups if group[0].type == NOTICE and (notice := _warning(group, log))]
+    first: dict[tuple[str, int], Envelope] = {}
+    for notice in sorted(found, key=lambda notice: (notice.body()["created"], notice.mid)):
+        body = notice.body()
+        first.setdefault((body["from"], body["epoch"]), notice)
+    return tuple(sorted(first.values(), key=lambda notice: notice.mid))
+
+
+def _warning(copies: Copies, log: Log) -> Envelope | None:
+    """A notice with its author's signature alone, if that is a present member and the epoch is on the chain."""
     try:
-        body = read_record(notice)
+        body = read_record(copies[0])
         author = log.roster.member(body["from"])
-        notice.verify(author, "the notice")
     except ProtocolError:
-        return False
+        return None
     epoch = log.epochs.get(body["epoch"])
-    return body["fed"] == log.fed and epoch is not None and epoch.record == body["record"]
+    if body["fed"] != log.fed or epoch is None or epoch.record != body["record"]:
+        return None
+    notice = assembled(copies, [author])
+    return notice if notice.signatures else None
 
 
 def _greatest(candidates: Sequence[Log]) -> Log:
-    best = max(candidates, key=lambda log: log.seq)
-    tied = [log for log in candidates if log.seq == best.seq]
-    if len(tied) > 1:
-        both = set.intersection(*(set(log.records[-1].signatures) for log in tied))
-        people = {member.fpr: member.label for log in tied for member in log.roster.members}
-        names = ", ".join(sorted(people[fpr] for fpr in both if fpr in people))
+    """The chain whose tip has the greatest sequence; of several, the one that took the greater step where they part."""
+    top = max(log.seq for log in candidates)
+    tied = sorted((log for log in candidates if log.seq == top), key=_steps, reverse=True)
+    best, others = tied[0], tied[1:]
+    doubles = [pair for other in others if (pair := _double(best, other))]
+    if doubles:
+        doubles += _doubles(tied)
+        both = set.union(*(set(one.signatures) & set(two.signatures) for one, two in doubles))
+        people = {member.fpr: member.label for log in candidates for member in log.roster.members}
         raise ConflictError(
-            f"two chains end with sequence {best.seq}; at fault is who signed both last records: {names or 'nobody'}",
+            f"two chains end with sequence {top}; at fault is who signed two records of one sequence: "
+            + ", ".join(sorted(people[fpr] for fpr in both)),
             code="E_FORK",
-            evidence=tuple(log.records[-1].to_bytes() for log in tied),
+            evidence=tuple({record.mid: record.to_bytes() for pair in doubles for record in pair}.values()),
         )
     return best
 
 
+def _steps(log: Log) -> list[tuple[int, str]]:
+    return [(head["seq"], head["id"]) for head in log.history]
+
+
+def _double(one: Log, two: Log) -> tuple[Envelope, Envelope] | None:
+    """Two records of one sequence, in chains with equal tips, that somebody signed both of.
+
+    They are the last ones, or those with which the chains part: these have one roster, two quorums of which meet. If
+    they differ in sequence and nobody signed both last ones, everybody may have kept the promise: no fault, no fork.
+    """
+    parting = sum(head in two.history for head in one.history)
+    for place in (-1, parting):
+        a, b = one.records[place], two.records[place]
+        if one.history[place]["seq"] == two.history[place]["seq"] and set(a.signatures) & set(b.signatures):
+            return a, b
+    return None
+
+
 def _doubles(tips: Sequence[Log]) -> tuple[tuple[Envelope, Envelope], ...]:
-    """Pairs of different complete records of one sequence that somebody signed both of."""
-    by_seq: dict[int, dict[str, Envelope]] = {}
-    for tip in tips:
-        by_seq.setdefault(tip.seq, {})[tip.records[-1].mid] = tip.records[-1]
+    """Pairs of complete records of one sequence, at least one for everybody who signed two."""
+    records = sorted(((tip.seq, tip.records[-1].mid, tip.records[-1]) for tip in tips), key=lambda one: one[:2])
+    first: dict[tuple[int, str], Envelope] = {}
+    convicted: set[tuple[int, str]] = set()
     pairs = []
-    for records in by_seq.values():
-        first, *others = (records[mid] for mid in sorted(records))
-        pairs += [(first, other) for other in others if set(first.signatures) & set(other.signatures)]
+    for seq, _, record in records:
+        for fpr in sorted(record.signatures):
+            other = first.setdefault((seq, fpr), record)
+            if other is not record and (seq, fpr) not in convicted:
+                pairs.append((other, record))
+                convicted |= {(seq, both) for both in set(other.signatures) & set(record.signatures)}
     return tuple(pairs)

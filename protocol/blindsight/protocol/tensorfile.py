@@ -6,6 +6,7 @@ fixed layout: equal content gives equal bytes. The official reader opens the res
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ METADATA_KEY = "blindsight"
 MAX_HEADER_BYTES = 2**20
 ALIGNMENT = 64
 MAX_DIMENSIONS = 8
+MAX_SPAN = 2**53
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
     "I32": np.dtype("<i4"),
@@ -201,6 +203,8 @@ def _demand_contiguous(entries: Mapping[str, Any], tensors: Mapping[str, Tensor]
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
         start, end = entry["data_offsets"]
+        if math.prod(side or 1 for side in tensors[name].shape) > MAX_SPAN:  # an empty one may still have long sides
+            raise _broken(what, f"tensor {name[:40]} has longer sides than any array")
         if start != position or end - start != tensors[name].nbytes:
             raise _broken(what, f"tensor {name[:40]} does not fill its place")
         position = end
