@@ -136,7 +136,9 @@ def follow(store: Keystore, box: DropBox, fed: str, tell: Callable[[str], None] 
     remembered = [Envelope.from_bytes(text.encode()) for text in (*state["records"], *state["notices"])]
     log = Log.build([*remembered, *box.records(fed), *box.signed(fed, NOTICES)], fed)
     _tell_of_doubles(store, log, tell)
-    if state["records"][-1] not in (known := [record.to_bytes().decode() for record in log.records]):
+    known = [record.to_bytes().decode() for record in log.records]
+    # By id: under policy majority a record that counts may still gain signatures.
+    if Envelope.from_bytes(state["records"][-1].encode()).mid not in {record.mid for record in log.records}:
         tell("the log has passed by a record that this keystore knew: a chain with a greater sequence counts")
     notices = [notice.to_bytes().decode() for notice in log.notices]
     said, settled = vault.settle(state, log)

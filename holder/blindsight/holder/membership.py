@@ -11,6 +11,7 @@ from datetime import datetime
 
 from blindsight.holder import vault
 from blindsight.protocol import changes
+from blindsight.protocol.agreement import MAX_SEQ_STEP
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import plain_code
 from blindsight.protocol.envelope import Envelope
@@ -22,7 +23,6 @@ from blindsight.protocol.log import Log, Pending
 from blindsight.protocol.roster import Roster
 
 JOIN_FOLDER = "join"
-MAX_SEQ_STEP = 1_024
 
 
 def requests(box: DropBox, log: Log, moment: datetime) -> list[Join]:
@@ -57,8 +57,9 @@ def admit(store: Keystore, box: DropBox, log: Log, code: str, moment: datetime) 
         moment: the present time.
 
     Raises:
-        MembershipError: E_ROSTER, nobody with that code asks.
+        MembershipError: E_ROSTER, nobody with that code asks, or this identity is no member.
     """
+    log.roster.member(store.key.entry.fpr)
     asking = strangers(box, log, moment)
     new = next((entry for entry in asking if plain_code(entry.code) == plain_code(code)), None)
     if new is None:
@@ -79,8 +80,9 @@ def remove(store: Keystore, box: DropBox, log: Log, who: Entry) -> Envelope:
     """Make and sign a roster record without one member, trainer or operator.
 
     Raises:
-        MembershipError: E_ROSTER, too few members would stay.
+        MembershipError: E_ROSTER, too few members would stay, or this identity is no member.
     """
+    log.roster.member(store.key.entry.fpr)
     lists = (log.roster.members, log.roster.trainers, log.roster.operators)
     rest = [tuple(entry for entry in entries if entry.fpr != who.fpr) for entries in lists]
     return _sign(store, box, log, changes.make_roster(log, *rest, promised=_promised(store, log)))
@@ -90,8 +92,9 @@ def retire(store: Keystore, box: DropBox, log: Log, epochs: Iterable[int], reaso
     """Make and sign a record that ends epochs.
 
     Raises:
-        ProtocolError: see ``changes.make_retire``.
+        ProtocolError: see ``changes.make_retire``; E_ROSTER, this identity is no member.
     """
+    log.roster.member(store.key.entry.fpr)
     return _sign(store, box, log, changes.make_retire(log, epochs, reason, promised=_promised(store, log)))
 
 

@@ -40,12 +40,7 @@ def read_log(place: Path | str, code: str | None = None) -> Log:
         FormatError: nothing of that kind is there.
         ProtocolError: see ``Log.build`` and ``Log.demand_code``.
     """
-    records = _in_file(Path(place)) if Path(place).is_file() else _in_box(place)
-    if not any(record.type == GENESIS for record in records):
-        raise FormatError(
-            f"{place} holds no membership log",
-            hint="--log names the drop-box, a copy of its records, or an exported log",
-        )
+    records = _records(place)
     log = Log.build(records, _fed_of(records, code))
     if code:
         log.demand_code(code)
@@ -68,20 +63,32 @@ def import_log(place: Path | str, known: Path, code: str | None = None) -> tuple
         ProtocolError: see ``read_log``.
     """
     before = read_log(known) if known.exists() else None
-    offered = read_log(place, code)
-    if before is not None and before.fed != offered.fed:
+    offered = _records(place)
+    if before is not None and before.fed not in {record.mid for record in offered if record.type == GENESIS}:
         raise ConflictError(f"{place} holds the log of another federation than {known}", code="E_FED")
-    envelopes = [envelope for log in (before, offered) if log for envelope in (*log.records, *log.notices)]
-    now = Log.build(envelopes, offered.fed)
+    remembered = (*before.records, *before.notices) if before else ()
+    now = Log.build([*remembered, *offered], before.fed if before else _fed_of(offered, code))
+    if code:
+        now.demand_code(code)
     write_whole(known, log_bytes(now))
     return now, before
+
+
+def _records(place: Path | str) -> list[Envelope]:
+    records = _in_file(Path(place)) if Path(place).is_file() else _in_box(place)
+    if not any(record.type == GENESIS for record in records):
+        raise FormatError(
+            f"{place} holds no membership log",
+            hint="--log names the drop-box, a copy of its records, or an exported log",
+        )
+    return records
 
 
 def _in_file(path: Path) -> list[Envelope]:
     """The envelopes of an exported log; a single record's file is one, too."""
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
-    lines = data.splitlines()
+    lines = data.removesuffix(b"\n").split(b"\n", MAX_LINES)
     if len(data) > MAX_BYTES or len(lines) > MAX_LINES:
         raise FormatError(f"{path} is larger than any log")
     return [Envelope.from_bytes(line, f"{path.name} line {place}") for place, line in enumerate(lines, 1)]

@@ -114,7 +114,11 @@ class Roster:
                 code="E_ROSTER",
                 hint="found a new federation: blindsight holder federation create",
             )
-        if set(self.everybody) == set(new.everybody):
+        mine = {entry.fpr: entry for entry in self.everybody}
+        for entry in new.everybody:
+            if mine.get(entry.fpr, entry) != entry:
+                raise MembershipError(f"the new roster renames {mine[entry.fpr].label}", code="E_ROSTER")
+        if set(mine) == {entry.fpr for entry in new.everybody}:
             raise MembershipError("the new roster changes nothing", code="E_ROSTER")
         if policy == "all":
             return Quorum(new.members)
