@@ -246,3 +246,41 @@ def test_a_secret_that_this_keystore_does_not_hold_is_refused(stores, box):
     with pytest.raises(MembershipError, match="does not hold the secret of epoch 1") as caught:
         federation.epoch_secret(stores[0], log, None)
     assert caught.value.code == "E_EPOCH"
+
+
+def test_a_remembered_removal_is_kept_until_a_person_follows_the_greater_chain(stores, box):
+    fed = founded(stores, box)
+    log = federation.follow(stores[0], box, fed)
+    keys = sorted((store.key for store in stores), key=lambda key: key.entry.fpr)
+    removal = worlds.roster_record(log, [key.entry for key in keys[:2]], signers=keys[:2], seq=1)
+    rival = worlds.roster_record(log, [key.entry for key in keys[1:]], signers=keys[1:], seq=5)
+    box.put_record(removal, fed, 1, keys[0].entry.fpr)
+    federation.follow(stores[0], box, fed)
+    box.put_record(rival, fed, 5, keys[0].entry.fpr)
+    told = []
+    kept = federation.follow(stores[0], box, fed, told.append)
+    assert (kept.seq, any(rival.mid[:12] in sentence for sentence in told)) == (1, True)
+    with pytest.raises(MembershipError):
+        federation.follow_outbidding(stores[0], box, kept, "ffffffffffff")
+    federation.follow_outbidding(stores[0], box, kept, rival.mid[:12])
+    assert federation.follow(stores[0], box, fed).seq == 5
+
+
+def test_a_signature_of_ones_own_that_the_keystore_has_forgotten_still_binds(stores, box):
+    fed = founded(stores, box)
+    log = federation.follow(stores[0], box, fed)
+    mine = stores[0].key
+    box.put_record(worlds.record(log, [mine], seq=7, epoch=1), fed, 7, mine.entry.fpr)
+    told = []
+    federation.follow(stores[0], box, fed, told.append)
+    assert stores[0].data["feds"][fed]["promised_seq"] == 7
+    assert any("E_ROLLBACK" in sentence for sentence in told)
+
+
+def test_a_signature_that_only_claims_to_be_ones_own_binds_nobody(stores, box):
+    fed = founded(stores, box)
+    log = federation.follow(stores[0], box, fed)
+    record = worlds.spoilt(worlds.record(log, [stores[0].key], seq=7, epoch=1))
+    box.put_record(record, fed, 7, "aa" * 32)
+    federation.follow(stores[0], box, fed)
+    assert stores[0].data["feds"][fed]["promised_seq"] == 0

@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blindsight.protocol import changes, records
+from blindsight.protocol import log as log_module
+from blindsight.protocol.copies import assembled
 from blindsight.protocol.encoding import canonical
-from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.envelope import Envelope, payload_type
 from blindsight.protocol.errors import ConflictError, FormatError, MembershipError, ProtocolError, SignatureError
+from blindsight.protocol.identity import Entry
 from blindsight.protocol.log import Log
 from blindsight.protocol.records import EPOCH, GENESIS
 from tests.protocol import worlds
@@ -310,3 +313,220 @@ def test_a_genesis_signed_under_a_small_order_key_founds_nothing():
     with pytest.raises(SignatureError) as caught:
         records.read_genesis(forged)
     assert caught.value.code == "E_KEY"
+
+
+FOUR = worlds.holders(4)
+NEW = worlds.identity("newcomer")
+LAB = worlds.identity("lab", "trainer")
+START = worlds.grown(worlds.constituted(FOUR), worlds.record(worlds.constituted(FOUR), FOUR, seq=1, epoch=1))
+REST = worlds.grown(START, worlds.roster_record(START, [key.entry for key in FOUR[:3]], FOUR[:3]))
+
+
+def rich_history():
+    """Every kind of record with all its signatures, a chain that was passed by, notices: envelopes and their log."""
+    log = worlds.constituted(FOUR, "majority", trainers=[LAB])
+    late = [worlds.record(log, FOUR, seq=2, epoch=1, kcv="44" * 32), worlds.retire_record(log, [1], FOUR, seq=1)]
+    steps = [lambda log: worlds.record(log, FOUR, seq=3, epoch=1)]
+    steps += [lambda log: worlds.roster_record(log, [k.entry for k in (*FOUR, NEW)], [*FOUR, NEW], seq=4)]
+    steps += [lambda log: worlds.record(log, sorted([*FOUR, NEW], key=lambda k: k.entry.fpr), seq=7, epoch=2)]
+    steps += [lambda log: worlds.retire_record(log, [1], FOUR)]
+    steps += [lambda log: worlds.roster_record(log, [k.entry for k in FOUR], FOUR)]
+    for step in steps:
+        log = worlds.grown(log, step(log))
+    passed_by = Log.build([log.records[0], late[0]])
+    late += [worlds.retire_record(passed_by, [1], FOUR, seq=seq) for seq in (3, 4, 7)]
+    notices = [worlds.notice_of(log, key, epoch) for key in FOUR[:2] for epoch in (1, 2)]
+    return [*log.records, *late, *notices]
+
+
+RICH = rich_history()
+DOUBLED = {record.mid for pair in Log.build(RICH).doubles for record in pair} - {e.mid for e in Log.build(RICH).records}
+PIECES = [piece for envelope in RICH for piece in worlds.single(envelope)]
+HONEST = [piece for piece in PIECES if piece.mid not in DOUBLED]
+CLUTTER = [
+    JUNK,
+    Envelope.of("letter", {}),
+    *(worlds.spoilt(envelope) for envelope in RICH),
+    *(worlds.signed_by(envelope, [worlds.identity("mallory")]) for envelope in RICH),
+    *(dataclasses.replace(envelope, payload=envelope.payload[:-1]) for envelope in RICH),
+]
+
+
+@BRIEFLY
+@given(st.data())
+def test_whatever_the_order_of_delivery_the_log_is_the_same(data):
+    more = data.draw(st.lists(st.sampled_from(PIECES + RICH + CLUTTER), max_size=20))
+    log = Log.build(data.draw(st.permutations([*PIECES, *more])))
+    assert log == Log.build(RICH)
+    assert (log.seq, sorted(log.epochs), log.retired, len(log.notices)) == (9, [1, 2], {1: "spent"}, 4)
+
+
+@BRIEFLY
+@given(st.data())
+def test_more_documents_never_lead_to_a_smaller_tip(data):
+    order = data.draw(st.permutations(HONEST))
+    cut = data.draw(st.integers(0, len(order)))
+    before = Log.build([RICH[0], *order[:cut]])
+    after = Log.build([*before.records, *before.notices, *order])
+    assert after.seq >= before.seq
+
+
+@pytest.mark.parametrize("seq", [1, 2])
+@pytest.mark.parametrize("kind", ["roster", "epoch", "retire"])
+def test_a_record_whose_sequence_is_not_above_the_head_does_not_follow(kind, seq):
+    record = {
+        "roster": worlds.roster_record(REST, [*REST.roster.members, NEW.entry], [*FOUR[:3], NEW], seq=seq),
+        "epoch": worlds.record(REST, FOUR[:3], seq=seq, epoch=2),
+        "retire": worlds.retire_record(REST, [1], FOUR[:3], seq=seq),
+    }[kind]
+    assert worlds.grown(REST, record).records == REST.records
+    with pytest.raises(MembershipError, match="not above 2") as caught:
+        REST.following(record)
+    assert caught.value.code == "E_SEQ"
+    assert worlds.grown(REST, worlds.resigned(record, [*FOUR[:3], NEW], seq=1_000)).seq == 1_000
+
+
+def test_an_epoch_record_of_the_old_roster_does_not_follow_a_change_of_members():
+    late = worlds.record(START, FOUR, seq=2, epoch=2)
+    on_the_head = worlds.record(REST, FOUR, seq=3, epoch=2, roster=START.roster.id)
+    assert worlds.grown(REST, on_the_head).records == REST.records
+    for record in (late, on_the_head):
+        with pytest.raises(MembershipError) as caught:
+            REST.following(record)
+        assert caught.value.code == "E_PREV"
+
+
+def test_a_former_member_neither_keeps_up_nor_completes_an_epoch():
+    assert worlds.grown(REST, worlds.record(REST, FOUR[:3], seq=3, epoch=2)).latest.number == 2
+    assert worlds.grown(REST, worlds.record(REST, [FOUR[0], FOUR[1], FOUR[3]], seq=3, epoch=2)).seq == 2
+
+
+def test_a_newcomer_must_sign_the_next_epoch():
+    members = sorted([*FOUR, NEW], key=lambda key: key.entry.fpr)
+    log = worlds.grown(START, worlds.roster_record(START, [key.entry for key in members], members))
+    assert worlds.grown(log, worlds.record(log, FOUR, seq=3, epoch=2)).seq == 2
+    assert worlds.grown(log, worlds.record(log, members, seq=3, epoch=2)).seq == 3
+
+
+@pytest.mark.parametrize("kind", ["genesis", "notice"])
+def test_what_is_no_later_record_follows_nothing(kind):
+    document = {"genesis": START.records[0], "notice": worlds.notice_of(START, FOUR[0])}[kind]
+    with pytest.raises(MembershipError, match="does not follow another"):
+        START.following(document)
+
+
+def waiting(log, *envelopes):
+    """Ids of the pending records, and who is missing from each."""
+    return {one.record.mid: [entry.fpr for entry in one.missing] for one in log.pending(envelopes)}
+
+
+def test_a_change_that_lacks_signatures_is_pending_and_names_who_may_still_sign():
+    record = worlds.roster_record(START, [key.entry for key in (*FOUR, NEW)], FOUR[:2])
+    missing = sorted(entry.fpr for entry in (FOUR[2].entry, FOUR[3].entry, NEW.entry))
+    assert {mid: sorted(fprs) for mid, fprs in waiting(START, record).items()} == {record.mid: missing}
+
+
+def test_under_majority_all_whose_vote_would_help_are_named_until_it_is_enough():
+    log = worlds.constituted(FOUR, "majority")
+    record = worlds.roster_record(log, [key.entry for key in FOUR], FOUR[:2], trainers=[LAB.entry])
+    assert waiting(log, record) == {record.mid: [key.entry.fpr for key in FOUR[2:]]}
+    assert waiting(log, record, worlds.signed_by(record, [FOUR[2]])) == {}
+
+
+def test_signatures_of_a_pending_change_are_gathered_from_its_copies():
+    record = worlds.retire_record(START, [1], FOUR[:3])
+    (one,) = START.pending([*worlds.single(record), worlds.spoilt(record)])
+    assert (one.record, one.missing, one.body) == (record, (FOUR[3].entry,), record.body())
+
+
+NOT_PENDING = {
+    "signed by nobody": worlds.retire_record(START, [1], []),
+    "signed by a stranger": worlds.retire_record(START, [1], [worlds.identity("mallory")]),
+    "signed by the newcomer only": worlds.roster_record(START, [key.entry for key in (*FOUR, NEW)], [NEW]),
+    "with a signature of zeros": worlds.spoilt(worlds.retire_record(START, [1], FOUR[:1])),
+    "complete": worlds.retire_record(START, [1], FOUR),
+    "an epoch record": worlds.record(START, FOUR[:1], seq=2, epoch=2),
+    "on another predecessor": worlds.retire_record(START, [1], FOUR[:1], prev="00" * 32),
+    "of another federation": worlds.retire_record(START, [1], FOUR[:1], fed="00" * 32),
+    "of a sequence that is not above": worlds.retire_record(START, [1], FOUR[:1], seq=1),
+    "of an epoch nobody knows": worlds.retire_record(START, [2], FOUR[:1]),
+    "keeping too few": worlds.roster_record(START, [key.entry for key in FOUR[:2]], FOUR[:1]),
+    "changing nothing": worlds.roster_record(START, [key.entry for key in FOUR], FOUR[:1]),
+    "malformed": worlds.retire_record(START, [1, 1], FOUR[:1]),
+    "a notice": worlds.notice_of(START, FOUR[0]),
+    "a genesis": START.records[0],
+    "no JSON": Envelope(payload_type("roster"), b"junk", {}),
+    "another document": Envelope.of("letter", {}),
+}
+
+
+@pytest.mark.parametrize("envelope", NOT_PENDING.values(), ids=NOT_PENDING.keys())
+def test_only_what_a_member_has_signed_and_what_could_follow_is_pending(envelope):
+    assert waiting(START, envelope) == {}
+
+
+def test_what_a_removed_member_alone_has_signed_is_not_pending():
+    assert waiting(REST, worlds.retire_record(REST, [1], [FOUR[3]])) == {}
+    own_removal = worlds.roster_record(START, [key.entry for key in FOUR[:3]], [FOUR[3]])
+    assert waiting(START, own_removal) == {}
+
+
+def test_pending_changes_come_in_one_order():
+    changes_of_two = [worlds.retire_record(START, [1], FOUR[:1], reason=f"reason {number}") for number in range(5)]
+    assert START.pending(changes_of_two) == START.pending(changes_of_two[::-1])
+
+
+def count_work(monkeypatch, verifications, readings):
+    """Fail as soon as more signatures are verified or more records are read than that."""
+    done = {"verified": 0, "read": 0}
+    verifies, read_record = Entry.verifies, log_module.read_record
+
+    def counted_verifies(self, signature, message):
+        done["verified"] += 1
+        assert done["verified"] <= verifications, "too many signature checks"
+        return verifies(self, signature, message)
+
+    def counted_read(envelope):
+        done["read"] += 1
+        assert done["read"] <= readings, "too many records read"
+        return read_record(envelope)
+
+    monkeypatch.setattr(Entry, "verifies", counted_verifies)
+    monkeypatch.setattr(log_module, "read_record", counted_read)
+
+
+def long_chain(length):
+    """A log of so many epochs."""
+    log = LOG
+    for number in range(1, length + 1):
+        log = log.following(worlds.record(log, KEYS, seq=number, epoch=number))[1]
+    return log
+
+
+def test_much_junk_costs_no_more_than_one_look_at_each_piece(monkeypatch):
+    chain = long_chain(200)
+    heads = [dataclasses.replace(chain, records=chain.records[: 1 + place]) for place in range(0, 200, 2)]
+    junk = [worlds.record(head, KEYS[:2], seq=999, epoch=1 + 2 * place) for place, head in enumerate(heads)]
+    junk += [worlds.record(LOG, [], seq=seq, epoch=1) for seq in range(1, 101)]
+    junk += [worlds.spoilt(worlds.record(LOG, KEYS, seq=seq, epoch=1)) for seq in range(300, 400)]
+    junk += [worlds.record(LOG, KEYS, seq=seq, epoch=1, fed="00" * 32) for seq in range(1, 101)]
+    junk += [Envelope(EPOCH, b"%d" % number, {}) for number in range(100)]
+    pieces = [*reversed(chain.records), *junk]
+    signatures = sum(len(piece.signatures) for piece in pieces)
+    count_work(monkeypatch, signatures + 2 * len(KEYS), 4 * len(pieces))
+    assert Log.build(pieces).records == chain.records
+
+
+def test_many_false_copies_of_one_record_cost_one_check_for_each_signature(monkeypatch):
+    copies = [worlds.spoilt(FIRST)] * 300 + worlds.single(FIRST)
+    count_work(monkeypatch, 303 * len(KEYS), 4 * len(copies))
+    assert Log.build([GENESIS_RECORD, *copies]).records == LONGER.records
+
+
+def test_many_complete_side_chains_cost_one_check_for_each_signature(monkeypatch):
+    sides = [worlds.record(LOG, KEYS, seq=seq, epoch=1) for seq in range(2, 102)]
+    tops = [
+        worlds.record(Log.build([GENESIS_RECORD, side]), KEYS, seq=500 - n, epoch=2) for n, side in enumerate(sides)
+    ]
+    count_work(monkeypatch, 3 * (len(sides) + len(tops) + 2), 4 * (len(sides) + len(tops) + 1))
+    assert Log.build([GENESIS_RECORD, *sides, *tops]).seq == 500

@@ -22,7 +22,7 @@ from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.identity import Entry, SigningKey
 from blindsight.protocol.keystore import Argon2Cost, Keystore
 from blindsight.protocol.log import Log
-from blindsight.protocol.records import make_genesis
+from blindsight.protocol.records import make_genesis, make_notice, people
 from blindsight.protocol.scheme import Descriptor, check_value, scheme_key
 from blindsight.protocol.session import Session
 
@@ -134,6 +134,77 @@ def record(log: Log, keys: Sequence[SigningKey], *, seq: int, epoch: int, **chan
     for key in keys:
         envelope = envelope.signed(key)
     return envelope
+
+
+def signed_by(envelope: Envelope, keys: Iterable[SigningKey]) -> Envelope:
+    """The same document with the signatures of these people and of nobody else."""
+    envelope = replace(envelope, signatures={})
+    for key in keys:
+        envelope = envelope.signed(key)
+    return envelope
+
+
+def single(envelope: Envelope) -> list[Envelope]:
+    """The same document as copies with one signature each."""
+    return [replace(envelope, signatures={fpr: signature}) for fpr, signature in envelope.signatures.items()]
+
+
+def spoilt(envelope: Envelope) -> Envelope:
+    """The same document with signatures of zeros in the same names."""
+    return replace(envelope, signatures=dict.fromkeys(envelope.signatures, bytes(64)))
+
+
+def constituted(
+    keys: Sequence[SigningKey],
+    policy: str = "all",
+    *,
+    trainers: Sequence[SigningKey] = (),
+    operators: Sequence[SigningKey] = (),
+) -> Log:
+    """The log of a federation under a policy, without an epoch."""
+    entries = [[key.entry for key in group] for group in (keys, trainers, operators)]
+    document = make_genesis("ward", *entries, policy=policy, nonce=bytes(32), created=CREATED)
+    return Log.build([signed_by(document, keys)])
+
+
+def grown(log: Log, *envelopes: Envelope) -> Log:
+    """The log that these envelopes make together with a log's records."""
+    return Log.build([*log.records, *envelopes], log.fed)
+
+
+def roster_record(
+    log: Log,
+    members: Iterable[Entry],
+    signers: Iterable[SigningKey],
+    *,
+    trainers: Iterable[Entry] | None = None,
+    operators: Iterable[Entry] | None = None,
+    seq: int | None = None,
+    **changes: Any,
+) -> Envelope:
+    """A roster record on the log's head, whatever it says, with these signatures."""
+    lists = (
+        list(members),
+        list(log.roster.trainers if trainers is None else trainers),
+        list(log.roster.operators if operators is None else operators),
+    )
+    place = {"v": 1, "type": "roster", "fed": log.fed, "seq": seq or log.seq + 1, "prev": log.records[-1].mid}
+    return signed_by(Envelope.of("roster", place | people(*lists) | changes), signers)
+
+
+def retire_record(
+    log: Log, epochs: Sequence[int], signers: Iterable[SigningKey], *, seq: int | None = None, **changes: Any
+) -> Envelope:
+    """A retire record on the log's head, whatever it says, with these signatures."""
+    place = {"v": 1, "type": "retire", "fed": log.fed, "seq": seq or log.seq + 1, "prev": log.records[-1].mid}
+    return signed_by(Envelope.of("retire", place | {"epochs": list(epochs), "reason": "spent"} | changes), signers)
+
+
+def notice_of(log: Log, author: SigningKey, epoch: int = 1, *, text: str = "laptop stolen", **changes: Any) -> Envelope:
+    """A signed notice about an agreed epoch."""
+    record = log.epoch(epoch).record
+    document = make_notice(log.fed, epoch, record, author=author.entry.fpr, text=text, created=CREATED)
+    return resigned(document, [author], **changes)
 
 
 def keystore_of(folder: Path, name: str, role: str = "holder") -> Keystore:

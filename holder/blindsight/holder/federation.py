@@ -18,7 +18,7 @@ from blindsight.protocol.identity import Entry
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Epoch, Log
 from blindsight.protocol.logfile import NOTICES
-from blindsight.protocol.records import GENESIS, make_genesis, read_genesis
+from blindsight.protocol.records import EPOCH, GENESIS, RETIRE, ROSTER, make_genesis, read_genesis
 
 
 def create(
@@ -134,8 +134,12 @@ def follow(store: Keystore, box: DropBox, fed: str, tell: Callable[[str], None] 
     """
     state = store.data["feds"][fed]
     remembered = [Envelope.from_bytes(text.encode()) for text in (*state["records"], *state["notices"])]
-    log = Log.build([*remembered, *box.records(fed), *box.signed(fed, NOTICES)], fed)
+    offered = box.records(fed)
+    changes = {record.mid for record in remembered if record.type in (ROSTER, RETIRE)}
+    log = Log.build([*remembered, *offered, *box.signed(fed, NOTICES)], fed, changes)
     _tell_of_doubles(store, log, tell)
+    _tell_of_outbidding(log, tell)
+    _keep_own_word(store, log, offered, tell)
     known = [record.to_bytes().decode() for record in log.records]
     # By id: under policy majority a record that counts may still gain signatures.
     if Envelope.from_bytes(state["records"][-1].encode()).mid not in {record.mid for record in log.records}:
@@ -148,6 +152,54 @@ def follow(store: Keystore, box: DropBox, fed: str, tell: Callable[[str], None] 
         state["records"], state["notices"] = known, notices
         store.save()
     return log
+
+
+def follow_outbidding(store: Keystore, box: DropBox, log: Log, start: str) -> Log:
+    """Let the chain count that leaves out changes this keystore remembers: a person's decision.
+
+    Args:
+        store: the member's opened keystore.
+        box: the drop-box.
+        log: the membership log as it counts here.
+        start: the start of the id of its ``outbid``.
+
+    Raises:
+        MembershipError: E_PREV, there is no such chain.
+    """
+    if log.outbid is None or not start or not log.outbid.mid.startswith(start):
+        raise MembershipError(f"no chain that leaves out a known change ends with {start[:64]!r}", code="E_PREV")
+    greater = Log.build([*log.records, *box.records(log.fed), *box.signed(log.fed, NOTICES)], log.fed)
+    state = store.data["feds"][log.fed]
+    state["records"] = [record.to_bytes().decode() for record in greater.records]
+    state["notices"] = [notice.to_bytes().decode() for notice in greater.notices]
+    vault.settle(state, greater)
+    store.save()
+    return greater
+
+
+def _tell_of_outbidding(log: Log, tell: Callable[[str], None]) -> None:
+    if log.outbid is not None:
+        tell(
+            f"a chain that ends with {log.outbid.mid[:12]} has a greater sequence and leaves out a change this site "
+            "knows; it does not count here. Call the other members; should it be right: "
+            f"blindsight holder federation follow {log.outbid.mid[:12]}"
+        )
+
+
+def _keep_own_word(store: Keystore, log: Log, offered: list[Envelope], tell: Callable[[str], None]) -> None:
+    """A signature of one's own that the keystore has forgotten still binds: it was put back from an older copy."""
+    state, me = store.data["feds"][log.fed], store.key.entry
+    seqs = [
+        record.body()["seq"] for record in offered if record.type in (ROSTER, EPOCH, RETIRE) and record.is_signed_by(me)
+    ]
+    forgotten = max(seqs, default=0)
+    if forgotten > state["promised_seq"]:
+        tell(
+            f"this keystore has forgotten that it signed a record of sequence {forgotten} [E_ROLLBACK]: was it "
+            "restored from a copy? The promise holds from now on"
+        )
+        state["promised_seq"] = forgotten
+        store.save()
 
 
 def _tell_of_doubles(store: Keystore, log: Log, tell: Callable[[str], None]) -> None:

@@ -100,7 +100,14 @@ def _changing(verbs: Verbs) -> list[argparse.ArgumentParser]:
         f"blindsight holder federation grant site-D {BOX}",
     )
     grant.add_argument("who", help="name or fingerprint code")
-    return [join, changes, admit, remove, approve, grant]
+    follow = verbs.add(
+        "federation follow",
+        _follow,
+        "let a chain count that leaves out a change this site knows: only after talking to the other members",
+        f"blindsight holder federation follow 3f2a9c0d1e4b {BOX}",
+    )
+    follow.add_argument("tip", help="the start of the id of its last record, as the other verbs tell it")
+    return [join, changes, admit, remove, approve, grant, follow]
 
 
 def _create(options: argparse.Namespace) -> int:
@@ -225,6 +232,13 @@ def _proposed(here: site.Site, record: Envelope, options: argparse.Namespace) ->
     say(f"signed; others now type: blindsight holder federation approve {record.mid[:12]}")
     for one in waiting:
         emit_facts(membership.described(log, one) | {"in force": False}, as_json=options.json)
+    return 0
+
+
+def _follow(options: argparse.Namespace) -> int:
+    with site.opened(options) as here:
+        log = federation.follow_outbidding(here.store, here.box, here.log, options.tip)
+        emit_facts(log_verbs.facts_of(log), as_json=options.json)
     return 0
 
 

@@ -23,6 +23,7 @@ from blindsight.protocol.log import Log, Pending
 from blindsight.protocol.roster import Roster
 
 JOIN_FOLDER = "join"
+NEWCOMERS_SEQ_STEP = 2**40
 
 
 def requests(box: DropBox, log: Log, moment: datetime) -> list[Join]:
@@ -152,7 +153,9 @@ def _promised(store: Keystore, log: Log) -> int:
 
 def _sign(store: Keystore, box: DropBox, log: Log, record: Envelope) -> Envelope:
     state, seq = store.data["feds"][log.fed], record.body()["seq"]
-    ceiling = max(log.seq, state["promised_seq"], state["known_seq"]) + MAX_SEQ_STEP
+    # Who is no member yet has not seen the proposals that raised the others' promises.
+    step = MAX_SEQ_STEP if store.key.entry in log.roster.members else NEWCOMERS_SEQ_STEP
+    ceiling = max(log.seq, state["promised_seq"], state["known_seq"]) + step
     if seq > ceiling:
         raise MembershipError(f"the change jumps to sequence {seq}, expected at most {ceiling}", code="E_SEQ")
     signed = record.signed(store.key)

@@ -30,7 +30,6 @@ from blindsight.protocol.session import Phase, Session
 
 State = dict[str, Any]
 MAX_ABORTS = 3
-ERASED = ("superseded", "void", "forgotten")
 _SETTLED = ("secrets", "signed", "ended", "aborts")
 
 
@@ -120,12 +119,11 @@ def settle(state: State, log: Log) -> tuple[list[str], bool]:
     on_chain = {epoch.record: epoch for epoch in log.epochs.values()}
     said = []
     for mid, held in state["secrets"].items():
-        if mid in on_chain and held["status"] == "pending":
+        if mid in on_chain and held["status"] in ("pending", "passed"):
             held["status"] = "active"
             state["aborts"] = {}
-        elif mid not in on_chain and held["seq"] < log.seq and held["status"] not in ERASED:
-            _erase(state, "superseded", [mid])
-            said.append(f"the record of epoch {held['epoch']} was superseded by a later one; its secret is erased")
+        elif mid not in on_chain and held["seq"] < log.seq and held["status"] in _PASSED:
+            said.append(_pass(state, mid))
     state["signed"] = [record.to_bytes().decode() for record in signed(state) if record.body()["seq"] > log.seq]
     _forget_old(state, log)
     return said, [state[name] for name in _SETTLED] != before
@@ -151,6 +149,17 @@ def forget(state: State, epoch: Epoch) -> None:
 def _erase(state: State, status: str, mids: list[str]) -> None:
     for mid in mids:
         state["secrets"][mid] |= {"secret": "", "status": status}
+
+
+_PASSED = {"pending": ("superseded", "erased"), "active": ("passed", "kept, should the record come back")}
+
+
+def _pass(state: State, mid: str) -> str:
+    """The log has passed a record by: a secret that nobody can have used is erased, one that may be in use is kept."""
+    held = state["secrets"][mid]
+    status, fate = _PASSED[held["status"]]
+    held |= {"status": status, "secret": held["secret"] if status == "passed" else ""}
+    return f"the log has passed by the record of epoch {held['epoch']}; its secret is {fate}"
 
 
 def _forget_old(state: State, log: Log) -> None:

@@ -37,6 +37,9 @@ def add_verbs(verbs: Verbs, role: str) -> None:
     follow.add_argument("place", metavar="PLACE", help="drop-box, records or exported log")
     follow.add_argument("--into", type=Path, required=True, metavar="FILE", help="one's own copy; made if missing")
     follow.add_argument("--federation", metavar="CODE", help="the whole federation code, as a member read it to you")
+    follow.add_argument(
+        "--follow", default="", metavar="ID", help="let the chain with that last record count, changes left out or not"
+    )
 
 
 def facts_of(log: Log) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def _import(options: argparse.Namespace) -> int:
             f"{options.into} is new: nobody has said which federation it is to follow",
             hint="--federation CODE, all ten groups, as a member read them to you",
         )
-    log, before = import_log(options.place, options.into, options.federation)
+    log, before = import_log(options.place, options.into, options.federation, follow=options.follow)
     for sentence in _news(log, before):
         say(sentence)
     emit_facts({"log": str(options.into)} | facts_of(log), as_json=options.json)
@@ -92,6 +95,12 @@ def _news(log: Log, before: Log | None) -> list[str]:
     said += [f"retired: epoch {number}" for number in sorted(set(log.retired) - set(before.retired))]
     known = {notice.mid for notice in before.notices}
     said += [f"warning about epoch {n.body()['epoch']}: {n.body()['text']}" for n in log.notices if n.mid not in known]
+    if log.outbid is not None:
+        tip = log.outbid.mid[:12]
+        said.append(
+            f"a chain that ends with {tip} leaves out a change known here and does not count; ask the members; should "
+            f"it be right: log import … --follow {tip}"
+        )
     if before.records[-1].mid not in {record.mid for record in log.records}:
         said.append("the log has passed by a record known here: a chain with a greater sequence counts")
     return said or ["nothing new"]

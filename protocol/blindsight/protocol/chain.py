@@ -5,7 +5,7 @@ The rules are those that ``log`` lists; here is how they are decided among every
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from blindsight.protocol.copies import Copies, assembled, missing_signers
@@ -105,6 +105,15 @@ def greatest(candidates: Sequence[Log]) -> Log:
             evidence=tuple({record.mid: record.to_bytes() for pair in found for record in pair}.values()),
         )
     return best
+
+
+def kept(candidates: Sequence[Log], keep: Collection[str]) -> tuple[Log, Envelope | None]:
+    """The chain that counts for whoever keeps some records, and the tip of a greater one that leaves them out."""
+    best = greatest(candidates)
+    faithful = [log for log in candidates if log.changes.issuperset(keep)]
+    if best in faithful or not faithful:
+        return best, None
+    return greatest(faithful), best.records[-1]
 
 
 def _steps(log: Log) -> list[tuple[int, str]]:

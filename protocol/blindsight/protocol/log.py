@@ -8,19 +8,21 @@ Rules (FORMAT.md section C):
 4. A *roster* or *retire* record carries the signatures that ``roster`` demands.
 5. Of all valid chains the one whose tip has the greatest ``seq`` counts. Two tips of the same ``seq`` are a fork if
    somebody signed both, or both records with which the chains part; else the greater step where they part counts.
-6. A *notice* by any member warns of an epoch. It is no record: it counts as long as its author is a member.
+6. Whoever remembers a change (a roster or retire record) keeps it: a chain that leaves it out does not count here,
+   however great its tip, until a person decides. So keys that mattered once cannot undo what others decided since.
+7. A *notice* by any member warns of an epoch. It is no record: it counts as long as its author is a member.
 
 Bytes in, a ``Log`` or an error out; no I/O. Records without all required signatures are not part of the chain yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from blindsight.protocol.chain import by_predecessor, doubles, greatest, notices, one_genesis
+from blindsight.protocol.chain import by_predecessor, doubles, kept, notices, one_genesis
 from blindsight.protocol.clock import is_past
 from blindsight.protocol.copies import Copies, assembled, by_id
 from blindsight.protocol.encoding import canonical, people_code, plain_code
@@ -95,6 +97,7 @@ class Log:
         retired: number of a retired epoch → why.
         notices: warnings that count, by their id; of each member at most one about an epoch.
         doubles: pairs of complete records of one sequence: each convicts whoever signed both.
+        outbid: the tip of a chain that would count but for the changes that were to be kept.
     """
 
     records: tuple[Envelope, ...]
@@ -107,6 +110,7 @@ class Log:
     retired: Mapping[int, str] = field(default_factory=dict)
     notices: tuple[Envelope, ...] = ()
     doubles: tuple[tuple[Envelope, Envelope], ...] = ()
+    outbid: Envelope | None = None
 
     @property
     def fed(self) -> str:
@@ -133,6 +137,11 @@ class Log:
             known = ", ".join(str(n) for n in sorted(self.epochs)) or "none"
             raise MembershipError(f"epoch {number} is not agreed in {self.name}; agreed are: {known}", code="E_EPOCH")
         return self.epochs[number]
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """The ids of the roster and retire records on the chain: what is kept by whoever remembers this log."""
+        return frozenset(record.mid for record in self.records if record.type in (ROSTER, RETIRE))
 
     @property
     def latest(self) -> Epoch:
@@ -267,13 +276,14 @@ class Log:
         return replace(self, records=(*self.records, record), seq=seq, history=history)
 
     @classmethod
-    def build(cls, envelopes: Iterable[Envelope], fed: str | None = None) -> Log:
+    def build(cls, envelopes: Iterable[Envelope], fed: str | None = None, keep: Collection[str] = ()) -> Log:
         """Verify records, in any order and with signatures spread over copies, and select the chain.
 
         Args:
             envelopes: genesis, later records and notices. What is incomplete, foreign or falsely signed is passed
                 over, so that whoever can write into the folder can delay the federation but not stop it.
             fed: the federation's id in hex, when several may be present.
+            keep: ids of records that a chain must hold to count: ``changes`` of the log as it was remembered.
 
         Raises:
             MembershipError: E_FED or E_QUORUM, there is no complete genesis.
@@ -286,8 +296,8 @@ class Log:
             candidates = [(end, record) for end in open_ends for record in followers.get(end.records[-1].mid, ())]
             open_ends = [log for end, record in candidates if (log := end._extended(record))]
             tips = tips + open_ends
-        best = greatest(tips)
-        return replace(best, notices=notices(copies.values(), best), doubles=doubles(tips))
+        best, outbid = kept(tips, keep)
+        return replace(best, notices=notices(copies.values(), best), doubles=doubles(tips), outbid=outbid)
 
     @classmethod
     def _from_genesis(cls, envelope: Envelope) -> Log:

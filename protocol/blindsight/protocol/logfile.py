@@ -47,13 +47,14 @@ def read_log(place: Path | str, code: str | None = None) -> Log:
     return log
 
 
-def import_log(place: Path | str, known: Path, code: str | None = None) -> tuple[Log, Log | None]:
+def import_log(place: Path | str, known: Path, code: str | None = None, *, follow: str = "") -> tuple[Log, Log | None]:
     """Follow the log: unite what somebody hands over with what a file remembers, and remember the result.
 
     Args:
         place: see ``read_log``.
         known: the file that remembers; made if missing.
         code: the federation code a person was told; demanded for a new file by the caller.
+        follow: the start of the id of ``outbid``, when a person has decided that the chain it ends is to count.
 
     Returns:
         The log as it is now, and as it was remembered.
@@ -67,7 +68,10 @@ def import_log(place: Path | str, known: Path, code: str | None = None) -> tuple
     if before is not None and before.fed not in {record.mid for record in offered if record.type == GENESIS}:
         raise ConflictError(f"{place} holds the log of another federation than {known}", code="E_FED")
     remembered = (*before.records, *before.notices) if before else ()
-    now = Log.build([*remembered, *offered], before.fed if before else _fed_of(offered, code))
+    fed = before.fed if before else _fed_of(offered, code)
+    now = Log.build([*remembered, *offered], fed, before.changes if before else ())
+    if follow and now.outbid and now.outbid.mid.startswith(follow):
+        now = Log.build([*remembered, *offered], fed)
     if code:
         now.demand_code(code)
     write_whole(known, log_bytes(now))
