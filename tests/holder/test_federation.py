@@ -261,8 +261,8 @@ def test_a_remembered_removal_is_kept_until_a_person_follows_the_greater_chain(s
     kept = federation.follow(stores[0], box, fed, told.append)
     assert (kept.seq, any(rival.mid[:12] in sentence for sentence in told)) == (1, True)
     with pytest.raises(MembershipError):
-        federation.follow_outbidding(stores[0], box, kept, "ffffffffffff")
-    federation.follow_outbidding(stores[0], box, kept, rival.mid[:12])
+        federation.decide(stores[0], box, fed, "ffffffffffff")
+    federation.decide(stores[0], box, fed, rival.mid[:12])
     assert federation.follow(stores[0], box, fed).seq == 5
 
 

@@ -17,7 +17,7 @@ from blindsight.protocol.errors import ConflictError, MembershipError, PolicyErr
 from blindsight.protocol.identity import Entry
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Epoch, Log
-from blindsight.protocol.logfile import NOTICES
+from blindsight.protocol.logfile import NOTICES, chosen
 from blindsight.protocol.records import EPOCH, GENESIS, RETIRE, ROSTER, make_genesis, read_genesis
 
 
@@ -135,8 +135,8 @@ def follow(store: Keystore, box: DropBox, fed: str, tell: Callable[[str], None] 
     state = store.data["feds"][fed]
     remembered = [Envelope.from_bytes(text.encode()) for text in (*state["records"], *state["notices"])]
     offered = box.records(fed)
-    changes = {record.mid for record in remembered if record.type in (ROSTER, RETIRE)}
-    log = Log.build([*remembered, *offered, *box.signed(fed, NOTICES)], fed, changes)
+    keep = {record.mid for record in remembered if record.type in (ROSTER, RETIRE)} | set(state["decided"])
+    log = Log.build([*remembered, *offered, *box.signed(fed, NOTICES)], fed, keep)
     _tell_of_doubles(store, log, tell)
     _tell_of_outbidding(log, tell)
     _keep_own_word(store, log, offered, tell)
@@ -154,34 +154,33 @@ def follow(store: Keystore, box: DropBox, fed: str, tell: Callable[[str], None] 
     return log
 
 
-def follow_outbidding(store: Keystore, box: DropBox, log: Log, start: str) -> Log:
-    """Let the chain count that leaves out changes this keystore remembers: a person's decision.
+def decide(store: Keystore, box: DropBox, fed: str, start: str) -> Log:
+    """Let a chain count that leaves out what this keystore remembers, or one side of a fork: a person's decision.
 
     Args:
         store: the member's opened keystore.
         box: the drop-box.
-        log: the membership log as it counts here.
-        start: the start of the id of its ``outbid``.
+        fed: the federation.
+        start: the start of the id of the chain's last record.
 
     Raises:
         MembershipError: E_PREV, there is no such chain.
     """
-    if log.outbid is None or not start or not log.outbid.mid.startswith(start):
-        raise MembershipError(f"no chain that leaves out a known change ends with {start[:64]!r}", code="E_PREV")
-    greater = Log.build([*log.records, *box.records(log.fed), *box.signed(log.fed, NOTICES)], log.fed)
-    state = store.data["feds"][log.fed]
-    state["records"] = [record.to_bytes().decode() for record in greater.records]
-    state["notices"] = [notice.to_bytes().decode() for notice in greater.notices]
-    vault.settle(state, greater)
+    state = store.data["feds"][fed]
+    remembered = [Envelope.from_bytes(text.encode()) for text in state["records"]]
+    chain = chosen([*remembered, *box.records(fed)], fed, start)
+    state["records"] = [record.to_bytes().decode() for record in chain.records]
+    state["decided"] = [chain.records[-1].mid]
+    vault.settle(state, chain)
     store.save()
-    return greater
+    return follow(store, box, fed)
 
 
 def _tell_of_outbidding(log: Log, tell: Callable[[str], None]) -> None:
     if log.outbid is not None:
         tell(
-            f"a chain that ends with {log.outbid.mid[:12]} has a greater sequence and leaves out a change this site "
-            "knows; it does not count here. Call the other members; should it be right: "
+            f"a chain that ends with {log.outbid.mid[:12]} is no shorter and leaves out a change this site knows; "
+            "it does not count here. Call the other members; should it be right: "
             f"blindsight holder federation follow {log.outbid.mid[:12]}"
         )
 

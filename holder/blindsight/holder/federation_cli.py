@@ -103,7 +103,7 @@ def _changing(verbs: Verbs) -> list[argparse.ArgumentParser]:
     follow = verbs.add(
         "federation follow",
         _follow,
-        "let a chain count that leaves out a change this site knows: only after talking to the other members",
+        "having talked to the others: let a chain count that leaves out what is known here, or one side of a fork",
         f"blindsight holder federation follow 3f2a9c0d1e4b {BOX}",
     )
     follow.add_argument("tip", help="the start of the id of its last record, as the other verbs tell it")
@@ -236,8 +236,9 @@ def _proposed(here: site.Site, record: Envelope, options: argparse.Namespace) ->
 
 
 def _follow(options: argparse.Namespace) -> int:
-    with site.opened(options) as here:
-        log = federation.follow_outbidding(here.store, here.box, here.log, options.tip)
+    with passphrase.opened(options) as store:  # not the site: a forked log cannot be followed before this
+        fed = federation.choose(store, options.federation)
+        log = federation.decide(store, site.box_of(options), fed, options.tip)
         emit_facts(log_verbs.facts_of(log), as_json=options.json)
     return 0
 

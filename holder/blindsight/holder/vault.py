@@ -10,6 +10,7 @@
     ended              session id → how it ended, and the own messages, which are sent again as long as they may matter
     aborts             fingerprint → ceremonies in a row that this member gave up or kept waiting past the deadline
     join               a request for secrets of one's own, until it is answered
+    decided            record whose chain a person has decided for
     delegated          tag digest → a scheme's key that was lent to this device
 
 A secret is *pending* from the member's confirm until the record stands in the log. A confirm cannot be taken back, so a
@@ -48,6 +49,7 @@ def new_state(records: list[Envelope]) -> State:
         "aborts": {},
         "join": None,
         "delegated": {},
+        "decided": [],
     }
 
 

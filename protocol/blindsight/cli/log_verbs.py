@@ -95,6 +95,10 @@ def _news(log: Log, before: Log | None) -> list[str]:
     said += [f"retired: epoch {number}" for number in sorted(set(log.retired) - set(before.retired))]
     known = {notice.mid for notice in before.notices}
     said += [f"warning about epoch {n.body()['epoch']}: {n.body()['text']}" for n in log.notices if n.mid not in known]
+    for pair in log.doubles:
+        both = set(pair[0].signatures) & set(pair[1].signatures)
+        names = ", ".join(entry.label for entry in log.roster.members if entry.fpr in both) or "a former member"
+        said.append(f"{names} signed two records of one sequence [E_FORK]: {pair[0].mid[:12]} and {pair[1].mid[:12]}")
     if log.outbid is not None:
         tip = log.outbid.mid[:12]
         said.append(

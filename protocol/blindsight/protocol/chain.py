@@ -108,12 +108,15 @@ def greatest(candidates: Sequence[Log]) -> Log:
 
 
 def kept(candidates: Sequence[Log], keep: Collection[str]) -> tuple[Log, Envelope | None]:
-    """The chain that counts for whoever keeps some records, and the tip of a greater one that leaves them out."""
-    best = greatest(candidates)
-    faithful = [log for log in candidates if log.changes.issuperset(keep)]
-    if best in faithful or not faithful:
-        return best, None
-    return greatest(faithful), best.records[-1]
+    """The chain that counts for whoever keeps some records, and the tip of another that leaves some out and is no less.
+
+    Raises:
+        ConflictError: E_FORK, among chains that hold all of them.
+    """
+    faithful = [log for log in candidates if {record.mid for record in log.records}.issuperset(keep)] or candidates
+    best = greatest(faithful)
+    others = [log for log in candidates if log not in faithful and log.seq >= best.seq]
+    return best, max(others, key=_steps).records[-1] if others else None
 
 
 def _steps(log: Log) -> list[tuple[int, str]]:

@@ -97,7 +97,7 @@ class Log:
         retired: number of a retired epoch → why.
         notices: warnings that count, by their id; of each member at most one about an epoch.
         doubles: pairs of complete records of one sequence: each convicts whoever signed both.
-        outbid: the tip of a chain that would count but for the changes that were to be kept.
+        outbid: the tip of a chain that is no less than this one and leaves out records that were to be kept.
     """
 
     records: tuple[Envelope, ...]
@@ -290,14 +290,28 @@ class Log:
             ConflictError: E_FORK.
         """
         copies = by_id(envelopes)
+        tips = cls.chains(copies, fed)
+        best, outbid = kept(tips, keep)
+        return replace(best, notices=notices(copies.values(), best), doubles=doubles(tips), outbid=outbid)
+
+    @classmethod
+    def chains(cls, copies: Mapping[str, Copies], fed: str | None = None) -> list[Log]:
+        """Every valid chain from the genesis on, the beginnings of longer ones included, without notices.
+
+        Args:
+            copies: message id → copies of one document.
+            fed: the federation's id in hex, when several may be present.
+
+        Raises:
+            MembershipError: E_FED or E_QUORUM, there is no complete genesis.
+        """
         followers = by_predecessor(copies.values())
         tips = open_ends = [cls._from_genesis(one_genesis(copies, fed))]
         while open_ends:
-            candidates = [(end, record) for end in open_ends for record in followers.get(end.records[-1].mid, ())]
-            open_ends = [log for end, record in candidates if (log := end._extended(record))]
+            steps = [(end, group) for end in open_ends for group in followers.get(end.records[-1].mid, ())]
+            open_ends = [log for end, group in steps if (log := end._extended(group))]
             tips = tips + open_ends
-        best, outbid = kept(tips, keep)
-        return replace(best, notices=notices(copies.values(), best), doubles=doubles(tips), outbid=outbid)
+        return tips
 
     @classmethod
     def _from_genesis(cls, envelope: Envelope) -> Log:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blindsight.protocol import transport
+from blindsight.protocol.copies import by_id
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import people_code, plain_code
 from blindsight.protocol.envelope import Envelope
-from blindsight.protocol.errors import ConflictError, FormatError
+from blindsight.protocol.errors import ConflictError, FormatError, MembershipError
 from blindsight.protocol.files import write_whole
 from blindsight.protocol.log import Log
 from blindsight.protocol.records import GENESIS, SHAPES
@@ -54,7 +55,7 @@ def import_log(place: Path | str, known: Path, code: str | None = None, *, follo
         place: see ``read_log``.
         known: the file that remembers; made if missing.
         code: the federation code a person was told; demanded for a new file by the caller.
-        follow: the start of the id of ``outbid``, when a person has decided that the chain it ends is to count.
+        follow: the start of a last record's id, when a person has decided that the chain it ends is to count.
 
     Returns:
         The log as it is now, and as it was remembered.
@@ -69,13 +70,30 @@ def import_log(place: Path | str, known: Path, code: str | None = None, *, follo
         raise ConflictError(f"{place} holds the log of another federation than {known}", code="E_FED")
     remembered = (*before.records, *before.notices) if before else ()
     fed = before.fed if before else _fed_of(offered, code)
-    now = Log.build([*remembered, *offered], fed, before.changes if before else ())
-    if follow and now.outbid and now.outbid.mid.startswith(follow):
-        now = Log.build([*remembered, *offered], fed)
+    everything = [*remembered, *offered]
+    keep = chosen(everything, fed, follow).changes if follow else before.changes if before else ()
+    now = Log.build(everything, fed, keep)
     if code:
         now.demand_code(code)
     write_whole(known, log_bytes(now))
     return now, before
+
+
+def chosen(envelopes: Sequence[Envelope], fed: str | None, start: str) -> Log:
+    """The one chain whose last record a person has named.
+
+    Args:
+        envelopes: records in any order.
+        fed: the federation.
+        start: the start of the record's id.
+
+    Raises:
+        MembershipError: E_PREV, none or several chains end so.
+    """
+    fits = [log for log in Log.chains(by_id(envelopes), fed) if log.records[-1].mid.startswith(start)]
+    if len(fits) != 1 or not start:
+        raise MembershipError(f"{len(fits)} chains end with a record {start[:64]!r}, expected one", code="E_PREV")
+    return fits[0]
 
 
 def _records(place: Path | str) -> list[Envelope]:
