@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blindsight.protocol import agreement, kem
-from blindsight.protocol.agreement import receive
+from blindsight.protocol.agreement import MAX_SEQ_STEP, receive
 from blindsight.protocol.encoding import canonical, from_b64, parse_canonical, tagged_hash, to_b64
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ConflictError, FormatError, MembershipError, ProtocolError, SignatureError
@@ -414,6 +414,62 @@ def test_a_proposal_of_no_greater_sequence_is_refused():
     assert refused_offer(longer, **changes).code == "E_SEQ"
 
 
+@pytest.mark.parametrize(
+    ("seq", "promised", "known", "code"),
+    [
+        (1, 0, 0, None),
+        (1, 1, 0, "E_SEQ"),
+        (2, 1, 0, None),
+        (5, 9, 0, "E_SEQ"),
+        (1, 0, 7, None),
+        (MAX_SEQ_STEP, 0, 0, None),
+        (MAX_SEQ_STEP + 1, 0, 0, "E_SEQ"),
+        (MAX_SEQ_STEP + 1, 1, 0, None),
+        (MAX_SEQ_STEP + 3, 0, 3, None),
+        (MAX_SEQ_STEP + 4, 0, 3, "E_SEQ"),
+        (MAX_SEQ_STEP + 4, 3, 4, None),
+        (2**53 - 1, 0, 0, "E_SEQ"),
+    ],
+)
+def test_a_proposals_sequence_is_above_all_promises_and_not_far_above_all_that_is_known(seq, promised, known, code):
+    offer = worlds.resigned(OFFER, [KEYS[0]], seq=seq)
+    if code is None:
+        assert agreement.read_proposal(LOG, offer, promised=promised, known=known)["seq"] == seq
+    else:
+        with pytest.raises(MembershipError) as caught:
+            agreement.read_proposal(LOG, offer, promised=promised, known=known)
+        assert caught.value.code == code
+
+
+def test_who_accepts_is_bound_by_the_same_sequences():
+    options = {"kem_seed": bytes(32), "contribution": bytes(32)}
+    with pytest.raises(MembershipError) as caught:
+        agreement.accept(KEYS[1], LOG, OFFER, promised=1, **options)
+    assert caught.value.code == "E_SEQ"
+
+
+@pytest.mark.parametrize("promised", [0, 4])
+def test_who_proposes_keeps_above_its_promises(promised):
+    times = {"created": worlds.CREATED, "deadline": worlds.DEADLINE, "not_after": worlds.NOT_AFTER}
+    options = {"schemes": worlds.SCHEMES, "nonce": bytes(32), "promised": promised}
+    assert agreement.make_proposal(KEYS[0], LOG, **options, **times).body()["seq"] == promised + 1
+
+
+def test_another_document_is_no_proposal():
+    with pytest.raises(FormatError):
+        agreement.read_proposal(LOG, Envelope(COMMIT, OFFER.payload, {}).signed(KEYS[0]))
+
+
+def test_what_is_said_before_looking_into_the_reveals_is_said_in_any_case():
+    sessions = two_faced(KEYS[1])
+    session = receive(two_faced_committed(), sessions[BERT].outbox[1])
+    session = receive(session, sessions[CLEO].outbox[1])
+    assert session.phase is Phase.COMMITTED
+    with pytest.raises(ConflictError):
+        agreement.advance(session, KEYS[0])
+    assert agreement.revealed(session, KEYS[0]).phase is Phase.REVEALED
+
+
 def test_a_proposal_of_a_stranger_is_refused():
     assert refused_offer(keys=[MALLORY], **{"from": MALLORY.entry.fpr}).code == "E_ROSTER"
 
@@ -518,6 +574,14 @@ def two_faced(other_commit_to):
     for message in messages:
         sessions[CLEO] = receive(sessions[CLEO], message)
     return {key.entry.fpr: agreement.advance(sessions[key.entry.fpr], key) for key in KEYS}
+
+
+def two_faced_committed():
+    """Anna's session of that run when she has all commits and has not revealed yet."""
+    sessions = worlds.sessions(KEYS, LOG, OFFER)
+    for fpr in (BERT, CLEO):
+        sessions[ANNA] = receive(sessions[ANNA], sessions[fpr].outbox[0])
+    return sessions[ANNA]
 
 
 def test_different_commit_sets_are_refused_with_evidence_by_both_sides():

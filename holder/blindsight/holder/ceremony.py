@@ -12,29 +12,36 @@ whose deadline has passed, or that a member left who has not confirmed, is set a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from blindsight.holder import joining, notices, vault
+from blindsight.holder import joining, notices
+from blindsight.holder.endings import (
+    OPEN,
+    fault_of,
+    heed_late_complaints,
+    is_late,
+    late,
+    may_set_aside,
+    set_aside,
+)
 from blindsight.holder.evidence import write_evidence
 from blindsight.holder.letterbox import Letters, Refusal, demand_mine
+from blindsight.holder.member import Entropy, Member, finish, keep, offer_again, remember, send
 from blindsight.protocol import agreement
-from blindsight.protocol.clock import is_past, to_text
+from blindsight.protocol.clock import to_text
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.envelope import Envelope
-from blindsight.protocol.errors import ConflictError, PolicyError, ProtocolError, SignatureError
+from blindsight.protocol.errors import ConflictError, PolicyError, ProtocolError
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Log
-from blindsight.protocol.messages import ABORT, COMMIT, COMPLAINT, PROPOSE, REVEAL
+from blindsight.protocol.messages import PROPOSE
 from blindsight.protocol.records import EPOCH
-from blindsight.protocol.session import Phase, Session, from_json, to_json
+from blindsight.protocol.session import Phase, Session
 
-Entropy = Callable[[int], bytes]
-KINDS = {COMMIT: "commit", REVEAL: "reveal", EPOCH: "confirm", COMPLAINT: "complaint", ABORT: "abort"}
-OPEN = (Phase.COMMITTED, Phase.REVEALED)
 MOST_SESSIONS_A_STEP = 8
 
 
@@ -59,47 +66,6 @@ class Progress:
     waiting_for: tuple[str, ...] = ()
     refused: tuple[Refusal, ...] = ()
     evidence: tuple[Path, ...] = ()
-
-
-@dataclass(slots=True)
-class Member:
-    """One member at work on one federation.
-
-    Args:
-        store: the opened keystore.
-        box: the drop-box.
-        log: the membership log.
-        moment: the present time.
-        entropy: gives so many random bytes.
-    """
-
-    store: Keystore
-    box: DropBox
-    log: Log
-    moment: datetime
-    entropy: Entropy = os.urandom
-
-    @property
-    def state(self) -> vault.State:
-        """What the keystore remembers of the federation."""
-        state: vault.State = self.store.data["feds"][self.log.fed]
-        return state
-
-    @property
-    def session(self) -> Session | None:
-        """The open session."""
-        document = self.state["session"]
-        return None if document is None else from_json(document)
-
-    @property
-    def terms(self) -> Mapping[str, int]:
-        """The sequences that bound what may be proposed."""
-        return {"promised": self.state["promised_seq"], "known": self.state["known_seq"]}
-
-    def letters(self) -> Letters:
-        """What lies in the box and is not history."""
-        agreed = {epoch.sid for epoch in self.log.epochs.values()}
-        return Letters.of(self.box, self.log.fed, agreed | set(self.state["ended"]))
 
 
 def propose(
@@ -142,11 +108,11 @@ def propose(
         created=to_text(moment),
         deadline=to_text(deadline),
         not_after=to_text(not_after),
-        promised=me.state["promised_seq"],
+        promised=max(me.terms.values()),
     )
     session = _accept(me, proposal)
-    _keep(me, session)
-    _send(me, session)
+    keep(me, session)
+    send(me, session)
     return proposal
 
 
@@ -166,7 +132,7 @@ def abort(store: Keystore, box: DropBox, log: Log, moment: datetime) -> str:
             code="E_ABORT",
             hint="after the deadline, blindsight holder epoch step sets the ceremony aside",
         )
-    _finish(me, agreement.give_up(session, store.key, "person"))
+    finish(me, agreement.give_up(session, store.key, "person"))
     return session.sid
 
 
@@ -184,9 +150,10 @@ def step(store: Keystore, box: DropBox, log: Log, moment: datetime, *, entropy: 
         How far the ceremony is. What was refused, and a session that has ended badly, stands in ``refused``.
     """
     me = Member(store, box, log, moment, entropy)
-    _offer_again(me)
+    offer_again(me)
     _, refused = joining.take(store, box, log)
     notices.heed_complaints(store, box, log, me.letters().every, moment)
+    heed_late_complaints(me)
     for _ in range(MOST_SESSIONS_A_STEP):
         session, over, found = _one_session(me)
         refused += [refusal for refusal in found if str(refusal) not in map(str, refused)]
@@ -209,14 +176,15 @@ def _one_session(me: Member) -> tuple[Session | None, bool, list[Refusal]]:
             return None, bool(bad), refused
     session, bad = _take_in(me, session, letters)
     session, fault = _advance(me, session, letters)
-    fault = fault or _set_aside(me, session)
+    fault = fault or set_aside(me, session)
     refused += bad + ([Refusal(f"session {session.sid[:12]}", fault)] if fault else [])
-    _keep(me, session)
-    over = session.over or _may_set_aside(me, session)
+    over = session.over or may_set_aside(me, session)
     if over:
-        _finish(me, session)
+        remember(me, session)
+        finish(me, session)
     else:
-        _send(me, session)
+        keep(me, session)
+        send(me, session)
     return session, over, refused
 
 
@@ -230,15 +198,16 @@ def _join_first(me: Member, letters: Letters, proposals: Sequence[Envelope]) -> 
             code="E_ROLLBACK",
             hint="was it restored from a backup, or is it used in two places? This ceremony is given up",
         )
-        _finish(me, _abandoned(me, proposal))
+        seq = proposal.body()["seq"]  # whether it has confirmed, it cannot know any more
+        me.state["promised_seq"] = max(me.state["promised_seq"], seq)
+        finish(me, _abandoned(me, proposal))
         return None, [Refusal(f"session {proposal.mid[:12]}", rolled_back)]
     return None, []
 
 
 def _has_spoken(me: Member, letters: Letters, sid: str) -> bool:
     mine = me.store.key.entry
-    own = [letter for letter in letters.of_session(sid) if letter.sid == sid and letter.envelope.type != PROPOSE]
-    return any(letter.envelope.is_signed_by(mine) for letter in own)
+    return any(letter.sid == sid and letter.envelope.is_signed_by(mine) for letter in letters.of_session(sid))
 
 
 def _abandoned(me: Member, proposal: Envelope) -> Session:
@@ -271,16 +240,19 @@ def _take_in(me: Member, session: Session, letters: Letters) -> tuple[Session, l
 
 def _advance(me: Member, session: Session, letters: Letters) -> tuple[Session, ProtocolError | None]:
     """As far as it goes, and what went wrong."""
+    wanted = _if_still_wanted(me, session)
     try:
-        advanced = agreement.advance(_if_still_wanted(me, session), me.store.key)
+        advanced = agreement.advance(wanted, me.store.key)
     except ConflictError as error:
-        return _in_time(me, session)[0], error
+        wanted = agreement.revealed(wanted, me.store.key)
+        return agreement.give_up(wanted, me.store.key, "deadline") if is_late(me, wanted) else wanted, error
     if advanced.phase is Phase.COMMITTED and _rival(me, session, letters):
         return agreement.give_up(advanced, me.store.key, "rival"), None
     if advanced.over:
-        _blame_aborts(me, advanced)
-        return advanced, _fault_of(advanced)
-    return _in_time(me, advanced)
+        return advanced, fault_of(me, advanced)
+    if is_late(me, advanced):
+        return agreement.give_up(advanced, me.store.key, "deadline"), late(me, advanced)
+    return advanced, None
 
 
 def _if_still_wanted(me: Member, session: Session) -> Session:
@@ -293,108 +265,6 @@ def _if_still_wanted(me: Member, session: Session) -> Session:
 def _rival(me: Member, session: Session, letters: Letters) -> bool:
     proposals, _ = letters.proposals(me.log, me.terms, me.moment)
     return any(other.mid < session.sid and not _has_spoken(me, letters, other.mid) for other in proposals)
-
-
-def _in_time(me: Member, session: Session) -> tuple[Session, ProtocolError | None]:
-    """A member that still cannot confirm at the deadline gives up."""
-    if session.phase not in OPEN or not is_past(session.proposal.body()["deadline"], me.moment):
-        return session, None
-    kind, missing = session.waiting_for()
-    vault.blame(me.state, [member.fpr for member in missing])
-    names = ", ".join(member.label for member in missing)
-    waited = f", waiting for the {kind} of {names}" if names else ""
-    error = PolicyError(
-        f"the ceremony's deadline has passed{waited}; its secrets are erased",
-        code="E_EXPIRED",
-        hint="blindsight holder epoch propose",
-    )
-    return agreement.give_up(session, me.store.key, "deadline"), error
-
-
-def _blame_aborts(me: Member, session: Session) -> None:
-    people = [fpr for fpr, message in session.aborts.items() if message.body()["reason"] == "person"]
-    vault.blame(me.state, people)
-
-
-def _fault_of(session: Session) -> ProtocolError | None:
-    """Why a session is over, for people, with what convinces others."""
-    if session.phase is Phase.ABORTED:
-        others = ", ".join(session.entry(fpr).label for fpr in session.aborts if fpr != session.me)
-        by = f" ({others})" if others else ""
-        return PolicyError(f"the ceremony was given up: {session.fault}{by}", code="E_ABORT")
-    code, _, sentence = session.fault.partition(": ")
-    complaints = list(session.complaints.values())
-    involved = {fpr for complaint in complaints for fpr in (complaint.body()["from"], complaint.body()["about"])}
-    said = [box[fpr] for box in (session.commits, session.reveals) for fpr in sorted(involved) if fpr in box]
-    evidence = tuple(document.to_bytes() for document in (*complaints, *said))
-    kind = ConflictError if code == "E_COMPLAINT" else SignatureError
-    return kind(sentence, code=code, evidence=evidence)
-
-
-def _may_set_aside(me: Member, session: Session) -> bool:
-    """A confirmed session may be left when its deadline has passed, or when a member left who has not confirmed."""
-    if session.phase is not Phase.CONFIRMED:
-        return False
-    return is_past(session.proposal.body()["deadline"], me.moment) or bool(set(session.aborts) - set(session.confirms))
-
-
-def _set_aside(me: Member, session: Session) -> ProtocolError | None:
-    if not _may_set_aside(me, session):
-        return None
-    kind, missing = session.waiting_for()
-    vault.blame(me.state, [member.fpr for member in missing])
-    return PolicyError(
-        f"the ceremony is set aside without the {kind} of {', '.join(member.label for member in missing)}; "
-        "its secret stays here in case it is completed after all",
-        code="E_EXPIRED",
-        hint="blindsight holder epoch propose",
-    )
-
-
-def _keep(me: Member, session: Session) -> None:
-    """Persist the session, its secret and the promise, before anything leaves."""
-    me.state["session"] = to_json(session)
-    if session.phase in (Phase.CONFIRMED, Phase.ACTIVE):
-        vault.hold(me.state, session)
-    if session.phase is Phase.ACTIVE:
-        record = session.record.to_bytes().decode()
-        me.state["records"] += [record] if record not in me.state["records"] else []
-        me.state["session"], me.state["aborts"] = None, {}
-    me.store.save()
-
-
-def _finish(me: Member, session: Session) -> None:
-    """Close the session for good, then say so."""
-    vault.end(me.state, session, session.phase.value)
-    me.store.save()
-    _send(me, session)
-
-
-def _send(me: Member, session: Session) -> None:
-    mine = me.store.key.entry.fpr
-    me.box.put_message(session.proposal, me.log.fed, session.sid, "propose", session.proposal.body()["from"])
-    _send_messages(me, session.sid, session.outbox)
-    if session.phase is Phase.ACTIVE:
-        record = session.record
-        me.box.put_record(record, me.log.fed, record.body()["seq"], mine)
-
-
-def _send_messages(me: Member, sid: str, messages: Sequence[Envelope]) -> None:
-    """Confirms go among the records, too: whoever has all of them has the record."""
-    mine = me.store.key.entry.fpr
-    for message in messages:
-        me.box.put_message(message, me.log.fed, sid, KINDS[message.type], mine)
-        if message.type == EPOCH:
-            me.box.put_record(message, me.log.fed, message.body()["seq"], mine)
-
-
-def _offer_again(me: Member) -> None:
-    """Send again what others may lack: the chain, signatures under open records, messages of ended sessions."""
-    mine = me.store.key.entry.fpr
-    for record in (*me.log.records[1:], *vault.signed(me.state)):
-        me.box.put_record(record, me.log.fed, record.body()["seq"], mine)
-    for sid, ended in me.state["ended"].items():
-        _send_messages(me, sid, [Envelope.from_bytes(text.encode()) for text in ended["outbox"]])
 
 
 def _progress(session: Session, log: Log) -> Progress:

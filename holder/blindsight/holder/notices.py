@@ -11,7 +11,7 @@ from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import PolicyError
 from blindsight.protocol.keystore import Keystore
-from blindsight.protocol.log import Epoch, Log
+from blindsight.protocol.log import Log
 from blindsight.protocol.logfile import NOTICES
 from blindsight.protocol.messages import COMMIT, COMPLAINT
 from blindsight.protocol.records import make_notice
@@ -50,22 +50,28 @@ def warn(store: Keystore, box: DropBox, log: Log, number: int, text: str, moment
 def heed_complaints(
     store: Keystore, box: DropBox, log: Log, letters: tuple[Letter, ...], moment: datetime
 ) -> list[int]:
-    """Warn of agreed epochs whose ceremony a valid complaint has made readable: their numbers."""
+    """Warn of agreed epochs whose ceremony a valid complaint has made readable: their numbers.
+
+    Who is no member (yet, or any more) warns nobody.
+    """
+    if store.key.entry.fpr not in {member.fpr for member in log.roster.members}:
+        return []
     warned = []
     for number, epoch in log.epochs.items():
         mine = any(body["from"] == store.key.entry.fpr for body in log.warnings(number))
-        if not mine and number not in log.retired and _is_exposed(epoch, log, letters):
+        if not mine and number not in log.retired and is_exposed(epoch.sid, log, letters):
             warn(store, box, log, number, SHOWN_KEY, moment)
             warned.append(number)
     return warned
 
 
-def _is_exposed(epoch: Epoch, log: Log, letters: tuple[Letter, ...]) -> bool:
+def is_exposed(sid: str, log: Log, letters: tuple[Letter, ...]) -> bool:
+    """Whether a complaint shows the key that its author committed in a ceremony."""
     genuine = [
         letter.envelope
         for letter in letters
         if letter.envelope.type in (COMMIT, COMPLAINT)
-        and letter.sid == epoch.sid
+        and letter.sid == sid
         and is_genuine(letter.envelope, log.roster.members)
     ]
     commits = {envelope.body()["from"]: envelope for envelope in genuine if envelope.type == COMMIT}

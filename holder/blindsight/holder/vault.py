@@ -27,7 +27,7 @@ from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ConflictError, MembershipError
 from blindsight.protocol.log import Epoch, Log
 from blindsight.protocol.records import read_epoch
-from blindsight.protocol.session import Phase, Session
+from blindsight.protocol.session import Phase, Session, from_json
 
 State = dict[str, Any]
 MAX_ABORTS = 3
@@ -102,7 +102,7 @@ def end(state: State, session: Session, phase: str) -> None:
     state["ended"][session.sid] = {"phase": phase, "seq": seq, "fault": session.fault, "outbox": outbox}
     state["session"] = None
     if phase == Phase.VOID:
-        _erase(state, "void", [mid for mid, held in state["secrets"].items() if held["sid"] == session.sid])
+        void(state, session.sid)
 
 
 def blame(state: State, fprs: list[str]) -> None:
@@ -126,6 +126,7 @@ def settle(state: State, log: Log) -> tuple[list[str], bool]:
             state["aborts"] = {}
         elif mid not in on_chain and held["seq"] < log.seq and held["status"] in _PASSED:
             said.append(_pass(state, mid))
+            _close(state, held)
     state["signed"] = [record.to_bytes().decode() for record in signed(state) if record.body()["seq"] > log.seq]
     _forget_old(state, log)
     return said, [state[name] for name in _SETTLED] != before
@@ -162,6 +163,19 @@ def _pass(state: State, mid: str) -> str:
     status, fate = _PASSED[held["status"]]
     held |= {"status": status, "secret": held["secret"] if status == "passed" else ""}
     return f"the log has passed by the record of epoch {held['epoch']}; its secret is {fate}"
+
+
+def _close(state: State, held: dict[str, Any]) -> None:
+    """A session is over when the log has passed its record by: it must not bring the secret back."""
+    if state["session"] is not None and from_json(state["session"]).sid == held["sid"]:
+        fault = "the log has passed the record by"
+        state["ended"][held["sid"]] = {"phase": "superseded", "seq": held["seq"], "fault": fault, "outbox": []}
+        state["session"] = None
+
+
+def void(state: State, sid: str) -> None:
+    """Erase the secret of a ceremony that a complaint has made readable."""
+    _erase(state, "void", [mid for mid, held in state["secrets"].items() if held["sid"] == sid])
 
 
 def _forget_old(state: State, log: Log) -> None:

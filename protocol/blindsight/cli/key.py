@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from blindsight.cli import passphrase, slot_verbs
 from blindsight.cli.arguments import Verbs, add_keystore
@@ -17,7 +16,7 @@ def add_verbs(verbs: Verbs, role: str) -> None:
     verbs.group("key", "make and show this site's identity, and what opens its keystore")
     _add_init(verbs, role)
     show = verbs.add("key show", _show, "show this site's identity; never a secret", f"blindsight {role} key show")
-    show.add_argument("--dropbox", type=Path, metavar="DIR", help="also put the identity card there")
+    show.add_argument("--dropbox", metavar="PLACE", help="also put the identity card there: a folder or URL")
     add_keystore(show)
     slot_verbs.add_verbs(verbs, role)
 
@@ -26,7 +25,7 @@ def _add_init(verbs: Verbs, role: str) -> None:
     example = f"blindsight {role} key init --name site-A --keystore site-A/keystore.json --dropbox box"
     init = verbs.add("key init", _init, "make an identity in a new sealed keystore", example)
     init.add_argument("--name", required=True, help="shown to the other parties, at most 80 characters")
-    init.add_argument("--dropbox", type=Path, metavar="DIR", help="also put the identity card there")
+    init.add_argument("--dropbox", metavar="PLACE", help="also put the identity card there: a folder or URL")
     init.set_defaults(role=role)
     if role == "holder":
         words = "for a machine that sends images and belongs to no federation's holders: role device"

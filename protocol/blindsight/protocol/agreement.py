@@ -199,14 +199,20 @@ def advance(session: Session, key: SigningKey) -> Session:
     Raises:
         ConflictError: E_COMMITSET, a member reveals for other commits than mine; E_TRANSCRIPT.
     """
-    session = _heed_aborts(_heed_complaints(session), key)
+    session = revealed(session, key)
     complete = {member.fpr for member in session.members}
-    if session.phase is Phase.COMMITTED and complete <= set(session.commits):
-        session = _reveal(session, key)
     if session.phase is Phase.REVEALED and complete <= set(session.reveals):
         session = _confirm(session, key)
     if session.phase is Phase.CONFIRMED and complete <= set(session.confirms):
         session = replace(session, phase=Phase.ACTIVE, kem_seed=b"", contribution=b"")
+    return session
+
+
+def revealed(session: Session, key: SigningKey) -> Session:
+    """As far as a member comes before it looks into the others' reveals: what it says by then is said in any case."""
+    session = _heed_aborts(_heed_complaints(session), key)
+    if session.phase is Phase.COMMITTED and {member.fpr for member in session.members} <= set(session.commits):
+        session = _reveal(session, key)
     return session
 
 
@@ -224,7 +230,7 @@ def give_up(session: Session, key: SigningKey, reason: str) -> Session:
     if session.phase not in (Phase.COMMITTED, Phase.REVEALED):
         raise ValueError(f"a session that is {session.phase} cannot be given up")
     body = {"v": 1, "type": "abort", "sid": session.sid, "from": session.me, "reason": reason}
-    aborts = {**session.aborts, session.me: Envelope.of("abort", body).signed(key)}
+    aborts = {session.me: Envelope.of("abort", body).signed(key), **session.aborts}  # one said before stands
     return replace(_erased(session, Phase.ABORTED, REASONS[reason]), aborts=aborts)
 
 
