@@ -31,6 +31,7 @@ from blindsight.protocol.session import Phase, Session, from_json
 
 State = dict[str, Any]
 MAX_ABORTS = 3
+MOST_OUTBOXES = 64
 _SETTLED = ("secrets", "signed", "ended", "aborts")
 
 
@@ -179,7 +180,10 @@ def void(state: State, sid: str) -> None:
 
 
 def _forget_old(state: State, log: Log) -> None:
-    """Messages of ended sessions that can no longer matter: their proposals are below the log's head."""
-    for ended in state["ended"].values():
-        if ended["seq"] <= log.seq:
+    """Messages of ended sessions that can no longer matter, and the oldest where there are too many."""
+    pending = {held["sid"] for held in state["secrets"].values() if held["status"] == "pending"}
+    others = sorted((ended["seq"], sid) for sid, ended in state["ended"].items() if sid not in pending)
+    surplus = {sid for _, sid in others[:-MOST_OUTBOXES]}
+    for sid, ended in state["ended"].items():
+        if ended["seq"] <= log.seq or sid in surplus:
             ended["outbox"] = []
