@@ -279,3 +279,31 @@ def test_a_trainer_makes_its_identity_with_a_card_for_the_others(tmp_path, capsy
     assert json.loads(capsys.readouterr().out)["role"] == "trainer"
     (card,) = DropBox(tmp_path / "box").cards()
     assert (card.role, card.name) == ("trainer", "lab")
+
+
+def test_the_manifests_in_a_drop_box_are_checked_wherever_it_is(trainer, folders, tmp_path):
+    distant = DropBox("memory://trainer-check/box")
+    for folder in folders:
+        data = (folder / manifest.FILE_NAME).read_bytes()
+        predicate = Envelope.from_bytes(data).body()["predicate"]
+        place = f"{distant.data(predicate['fed'], predicate['holder'])}/{predicate['dataset']['split']}"
+        distant.transport.put(f"{place}/{manifest.FILE_NAME}", data)
+    status, out, _ = trainer("check", "--dropbox", "memory://trainer-check/box")
+    assert (status, out.startswith("4 manifest(s)")) == (0, True)
+
+
+def test_nothing_to_check_is_a_sentence(trainer):
+    status, _, err = trainer("check")
+    assert (status, "no manifest to check" in err) == (1, True)
+
+
+def test_an_older_edition_of_a_data_set_is_refused_once_a_newer_one_was_admitted(check, world, tmp_path):
+    key = world.keys[0]
+    newer, older = (
+        world.manifest(key, serial=serial, supersedes=None if serial == 1 else "ab" * 32) for serial in (2, 1)
+    )
+    (tmp_path / "newer.json").write_bytes(newer.to_bytes())
+    (tmp_path / "older.json").write_bytes(older.to_bytes())
+    assert check(tmp_path / "newer.json") == (0, [])
+    status, faults = check(tmp_path / "older.json")
+    assert (status, blamed(faults, key)) == (1, {"E_ROLLBACK"})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from blindsight.protocol import fields, shard, statement, tag
+from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import BlindsightError, FormatError, MembershipError, SchemeError
@@ -220,6 +221,19 @@ def offers_in(paths: Sequence[Path]) -> dict[str, bytes]:
         except OSError as error:
             raise FormatError(f"manifest {file} cannot be read: {error.strerror}", code="E_IO") from error
     return offers
+
+
+def offers_in_box(box: DropBox, fed: str) -> dict[str, bytes]:
+    """Read the manifests that a drop-box holds, unverified: where they lie → bytes of the envelope.
+
+    Args:
+        box: the drop-box, at whatever place.
+        fed: the federation.
+    """
+    data, way = f"{box.federation(fed)}/data", box.transport
+    folders = [f"{data}/{site}/{name}" for site in way.folders(data) for name in way.folders(f"{data}/{site}")]
+    found = [document for folder in folders for document in box.found(folder)]
+    return {one.name: one.envelope.to_bytes() for one in found if one.envelope and one.name.endswith("/" + FILE_NAME)}
 
 
 def shard_faults(manifest: Manifest, folder: Path) -> list[BlindsightError]:

@@ -13,8 +13,10 @@ from blindsight.cli.arguments import Verbs, add_keystore, add_log, at_least
 from blindsight.cli.output import emit, emit_facts, emit_json, say
 from blindsight.protocol.admission import Fault, verify_federation
 from blindsight.protocol.clock import now, to_text
+from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.errors import DataError
 from blindsight.protocol.logfile import read_log
-from blindsight.protocol.manifest import offers_in, shard_faults
+from blindsight.protocol.manifest import offers_in, offers_in_box, shard_faults
 
 if TYPE_CHECKING:
     from blindsight.trainer.config import RunConfig
@@ -44,14 +46,18 @@ def _add_check(verbs: Verbs) -> None:
         "verify manifests, alone and against each other, and the shards beside them; exit 1 if there is any fault",
         "blindsight trainer check box/*/data/*/digits-train --log box",
     )
-    parser.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST", help="file, or folder that holds one")
+    parser.add_argument("manifests", type=Path, nargs="*", metavar="MANIFEST", help="file, or folder that holds one")
+    parser.add_argument("--dropbox", metavar="PLACE", help="check all manifests that lie there")
     add_log(parser)
     override.add_override(parser)
 
 
 def _check(options: argparse.Namespace) -> int:
-    offers = offers_in(options.manifests)
     log = read_log(options.log, options.federation)
+    offers = offers_in(options.manifests)
+    offers |= offers_in_box(DropBox(options.dropbox), log.fed) if options.dropbox else {}
+    if not offers:
+        raise DataError("there is no manifest to check", hint="name files or folders, or --dropbox PLACE")
     despite_notice = override.decided(options, "trainer check")
     serials = state.serials(log.fed)
     manifests, faults = verify_federation(log, offers, now(), serials, despite_notice=despite_notice)
