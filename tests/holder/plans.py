@@ -60,10 +60,10 @@ def chance(purpose: str) -> Callable[[int], bytes]:
     return Stream(tagged_hash("test", purpose.encode()), "test").bytes
 
 
-def written(plan: Plan, world: World, out: Path, draws: str = "chance", advance: Any = None) -> Envelope:
+def written(plan: Plan, world: World, out: Path, draws: str = "chance", advance: Any = None, **more: Any) -> Envelope:
     """Publish a plan as the first holder, with chance that follows from a word."""
     done = advance or (lambda rows: None)
-    return publish(plan, world.keys[0], out, CREATED, done, entropy=chance(draws))
+    return publish(plan, world.keys[0], out, CREATED, done, entropy=chance(draws), **more)
 
 
 def digests(folder: Path) -> dict[str, str]:

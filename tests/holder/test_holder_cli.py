@@ -429,14 +429,6 @@ def test_a_size_must_look_like_one(agreed, size):
     assert (status, "--size must look like 224x224" in err) == (1, True)
 
 
-def test_the_shards_stay_at_the_site_unless_asked_for(agreed):
-    file = plans.save(agreed.root / "pets.npz")
-    kept = Path(agreed.json("anna", "publish", file)["offered"])
-    sent = Path(agreed.json("anna", "publish", file, "--with-shards", "--out", agreed.root / "sent")["offered"])
-    assert not (kept / "shards").exists()
-    assert manifest.shard_faults(manifest.load(sent, agreed.box.log()), sent) == []
-
-
 def test_a_limit_publishes_the_first_images_only(agreed):
     assert agreed.json("anna", "publish", plans.save(agreed.root / "pets.npz"), "--limit", "7")["rows"] == 7
 

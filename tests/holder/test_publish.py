@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from blindsight.holder.ciphers import cipher_for
+from blindsight.holder.edition import Edition
 from blindsight.holder.plan import Views
-from blindsight.holder.publish import JOB_FOLDER, Job, image_id, offer
+from blindsight.holder.publish import JOB_FOLDER, Job, image_id, interrupted, offer
 from blindsight.protocol import manifest, shard
-from blindsight.protocol.errors import DataError
+from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.errors import DataError, FormatError
 from tests.holder import plans
 from tests.protocol import worlds
 
@@ -228,14 +230,79 @@ def test_what_a_killed_writer_left_anywhere_is_swept_up(world, file, tmp_path):
 
 def test_an_offer_is_the_manifest_alone(world, file, tmp_path):
     plans.written(plans.plan_of(world, file), world, tmp_path / "pets-train")
-    place = offer(tmp_path / "pets-train", tmp_path / "box", with_shards=False)
-    assert list(plans.digests(place)) == [manifest.FILE_NAME]
+    place = offer(tmp_path / "pets-train", DropBox(tmp_path / "box"), "here")
+    assert place == str(tmp_path / "box" / "here" / "pets-train" / manifest.FILE_NAME)
+    assert list(plans.digests(tmp_path / "box")) == [f"here/pets-train/{manifest.FILE_NAME}"]
 
 
-def test_an_offer_with_shards_verifies_where_it_lies(world, file, tmp_path):
+def test_an_unsealed_offer_verifies_where_it_lies(world, file, tmp_path):
     plans.written(plans.plan_of(world, file), world, tmp_path / "pets-train")
-    place = offer(tmp_path / "pets-train", tmp_path / "box", with_shards=True)
+    place = Path(offer(tmp_path / "pets-train", DropBox(tmp_path / "box"), "here", unsealed=True)).parent
     assert manifest.shard_faults(manifest.load(place, world.log), place) == []
+
+
+# Editions.
+
+
+def stated(folder: Path, world: worlds.World) -> dict:
+    return manifest.load(folder, world.log).predicate
+
+
+def test_a_first_edition_has_serial_one_and_replaces_nothing(world, file, tmp_path):
+    plans.written(plans.plan_of(world, file), world, tmp_path)
+    found = stated(tmp_path, world)
+    assert (found["serial"], found["supersedes"], found["dataset"]["version"]) == (1, None, "1")
+    assert "license" not in found["dataset"]
+
+
+def test_the_next_edition_keeps_the_data_set_and_names_what_it_replaces(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    plans.written(plan, world, tmp_path / "a")
+    former = manifest.load(tmp_path / "a", world.log)
+    plans.written(plan, world, tmp_path / "b", "other chance", edition=Edition.after(former, license="CC-BY-4.0"))
+    found = stated(tmp_path / "b", world)
+    assert found["dataset"]["id"] == former.predicate["dataset"]["id"]
+    assert (found["serial"], found["supersedes"], found["dataset"]["version"]) == (2, former.envelope.mid, "2")
+    assert found["dataset"]["license"] == "CC-BY-4.0"
+    assert manifest.shard_faults(manifest.load(tmp_path / "b", world.log), tmp_path / "b") == []
+
+
+def test_an_interrupted_publish_is_not_continued_as_another_edition(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    with pytest.raises(StopError):
+        plans.written(plan, world, tmp_path, advance=stopping(2))
+    with pytest.raises(DataError, match="interrupted publish with other options"):
+        plans.written(plan, world, tmp_path, edition=Edition("2", "CC0"))
+
+
+def test_a_warning_that_comes_while_publishing_does_not_keep_it_from_going_on(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    with pytest.raises(StopError):
+        plans.written(plan, world, tmp_path, advance=stopping(2))
+    plans.written(plan, world, tmp_path, edition=Edition(despite="a drill"))
+    assert stated(tmp_path, world)["dataset"]["description"].endswith("in spite of a warning: a drill")
+
+
+def test_a_manifest_that_may_have_been_offered_is_not_made_again(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+
+    def stop():
+        raise StopError
+
+    with pytest.raises(StopError):
+        plans.written(plan, world, tmp_path, deliver=stop)
+    before = (tmp_path / manifest.FILE_NAME).read_bytes()
+    plans.written(plan, world, tmp_path, edition=Edition(despite="a drill"))
+    assert (tmp_path / manifest.FILE_NAME).read_bytes() == before
+    assert not interrupted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", [{"version": "v" * 41}, {"license": "l" * 201}, {"license": "a\nb"}, {"despite": "r" * 1001}], ids=str
+)
+def test_what_no_manifest_can_state_is_refused_before_encrypting(text):
+    with pytest.raises(FormatError):
+        Edition(**text)
 
 
 # Killed at every moment: before each change of a folder, and while a shard is being written.

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from blindsight.cli import main
+from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.recipient import FOLDER
 from blindsight.simulation.agreeing import agree
 from blindsight.simulation.chance import entropy
 from blindsight.simulation.settings import Settings
@@ -26,11 +28,12 @@ def test_holders_agree_on_one_epoch_for_the_scheme(played):
     assert list(log.epochs) == [1]
     assert [scheme["id"] for scheme in log.latest.schemes] == ["le"]
     assert [member.name for member in log.roster.trainers] == ["trainer"]
+    assert [member.name for member in log.roster.operators] == ["operator"]
 
 
 def test_every_party_has_a_folder_that_is_its_own(played):
     out, _ = played
-    for name in (*SETTINGS.names, "trainer"):
+    for name in (*SETTINGS.names, "trainer", "operator"):
         assert (out / name / "keystore.json").stat().st_mode & 0o777 == 0o600
         assert (out / name / "passphrase").stat().st_mode & 0o777 == 0o600
 
@@ -46,6 +49,8 @@ def test_the_same_seed_agrees_on_the_same_epoch(played, tmp_path):
     _, log = played
     again = agree(SETTINGS, tmp_path)
     assert (again.fed, again.latest.kcv) == (log.fed, log.latest.kcv)
+    offered = [DropBox(folder / "dropbox").signed(log.fed, FOLDER) for folder in (played[0], tmp_path)]
+    assert [document.mid for document in offered[0]] == [document.mid for document in offered[1]]
 
 
 def test_chance_follows_from_seed_and_purpose():

@@ -1,4 +1,4 @@
-"""Identities, genesis and the epoch ceremony, played by real keystores over a real drop-box."""
+"""Identities, genesis, the epoch ceremony and the operator's key, by real keystores over a real drop-box."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from blindsight.holder import ceremony, federation
-from blindsight.protocol import keystore
+from blindsight.protocol import keystore, recipient
 from blindsight.protocol.clock import to_text
 from blindsight.protocol.dropbox import DropBox
+from blindsight.protocol.encoding import to_b64
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Log
@@ -23,7 +24,7 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2099, 12, 31, tzinfo=UTC)
 KEYSTORE, PASSPHRASE = "keystore.json", "passphrase"
 MOST_STEPS = 8
-TRAINER = "trainer"
+TRAINER, OPERATOR = "trainer", "operator"
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def opened(folder: Path) -> Iterator[Keystore]:
 
 
 def agree(settings: Settings, out: Path) -> Log:
-    """Play identities, genesis and ceremony as far as they are not done.
+    """Play identities, genesis, ceremony and the offer of a recipient key as far as they are not done.
 
     Args:
         settings: what is played.
@@ -47,11 +48,14 @@ def agree(settings: Settings, out: Path) -> Log:
     _make_identities(settings, out, box)
     _found(settings, out, box)
     _compare_codes(settings, out, box)
-    return _agree_on_epoch(settings, out, box)
+    log = _agree_on_epoch(settings, out, box)
+    _offer_key(settings, out, box, log)
+    return log
 
 
 def _make_identities(settings: Settings, out: Path, box: DropBox) -> None:
-    for role, name in [*(("holder", name) for name in settings.names), ("trainer", TRAINER)]:
+    others = (("trainer", TRAINER), ("operator", OPERATOR))
+    for role, name in [*(("holder", name) for name in settings.names), *others]:
         folder = out / name
         if not (folder / KEYSTORE).exists():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -122,3 +126,18 @@ def _step(settings: Settings, out: Path, box: DropBox, name: str) -> str:
     for refusal in progress.refused:
         raise refusal.error
     return progress.phase
+
+
+def _offer_key(settings: Settings, out: Path, box: DropBox, log: Log) -> None:
+    """The operator offers a key to which the holders seal their test images; its seed is kept first."""
+    draws, expires = entropy(settings.seed, "recipient", OPERATOR), to_text(END)
+    seed, nonce = draws(32), draws(32)
+    with opened(out / OPERATOR) as store:
+        document = recipient.make_recipient(
+            store.key, log.fed, kem_seed=seed, nonce=nonce, created=to_text(BEGINNING), expires=expires
+        )
+        kept = store.data.setdefault("recipients", {})
+        if document.mid not in kept:
+            kept[document.mid] = {"fed": log.fed, "seed": to_b64(seed), "expires": expires}
+            store.save()
+        box.put_signed(document, log.fed, recipient.FOLDER, store.key.entry.fpr)

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from blindsight.trainer.config import RunConfig
 
 SUMMARY = """Play a whole federation on this machine: holders agree on a key, encrypt and publish, a trainer trains with
-Flower on what they published, an operator predicts on encrypted test images. Every party has its own folder; they
-exchange files through a drop-box folder only. Keys follow from --seed: use it to try things, not to protect images."""
+Flower on what they published, an operator predicts on encrypted test images that were sealed to it. Every party has its
+own folder; they exchange files through a drop-box folder only. Keys follow from --seed: use it to try things, not to
+protect images."""
 EXAMPLE = "blindsight simulate --holders 3 --scheme le --rounds 5 --out runs/first"
 RESULT = "result.json"
 SECONDS = "seconds.json"
@@ -115,9 +116,9 @@ def play(settings: Settings, out: Path, workers: int) -> Outcome:
     stage = partial(_stage, out, seconds)
     with stage("deal", f"dealing {settings.data} to {settings.holders} holders"):
         dealt = dealing.deal(settings, out)
-    with stage("agree", "identities, genesis and epoch ceremony over the drop-box"):
+    with stage("agree", "identities, genesis and epoch ceremony over the drop-box; the operator offers a key"):
         log = agreeing.agree(settings, out)
-    with stage("publish", f"every holder encrypts with {settings.scheme} and publishes"):
+    with stage("publish", f"every holder encrypts with {settings.scheme} and publishes; test images are sealed"):
         training.publish_all(settings, out, log)
     with stage("check", "the trainer verifies all manifests"):
         verified = training.check(settings, out, log)
@@ -125,7 +126,7 @@ def play(settings: Settings, out: Path, workers: int) -> Outcome:
         last = training.train(settings, out, config, verified, workers)
     with stage("export", "the trainer exports and signs the best model"):
         trained = training.export_model(out, verified, log, last)
-    with stage("predict", "the operator predicts on encrypted test images; the holders measure the controls"):
+    with stage("predict", "the operator unseals test images and predicts; the holders measure the controls"):
         measured = operating.operate(settings, out, log, trained.bundle)
     with stage("control", "the same federation without encryption") if settings.control else contextlib.nullcontext():
         control = _play_control(settings, out, workers)

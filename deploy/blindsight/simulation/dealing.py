@@ -25,6 +25,7 @@ from blindsight.simulation.settings import Settings
 VAL_SHARE = 0.1
 MOST_VAL = 500
 TEST_SHARE = 0.2
+TEST = "test"
 IMAGES, SUMMARY = "images/images.npz", "dealt.json"
 
 

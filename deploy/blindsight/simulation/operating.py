@@ -1,4 +1,6 @@
-"""The operator's part: verify the bundle and predict, in a process of its own that has neither torch nor Flower.
+"""The operator's part: unseal the test images, verify the bundle and predict.
+
+It predicts in a process of its own that has neither torch nor Flower, from the folder into which it has unsealed.
 
 The controls show what the model makes of images under another key and of plain ones. Both inputs are made and measured
 in the holders' own folders, with the operator's program: plain images are not sent to anybody.
@@ -20,20 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsight.cli.output import progress
+from blindsight.cli.unseal import Offer, Opener, folder_of, offers, unseal_dataset
 from blindsight.holder.ciphers import cipher_for
 from blindsight.holder.sources import Split, open_source
 from blindsight.protocol import bundle
 from blindsight.protocol.clock import now
+from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.errors import ServingError
 from blindsight.protocol.files import replacing
 from blindsight.protocol.log import Log
 from blindsight.protocol.scheme import Descriptor, Images
+from blindsight.simulation.agreeing import OPERATOR, opened
 from blindsight.simulation.chance import entropy
-from blindsight.simulation.dealing import IMAGES
+from blindsight.simulation.dealing import IMAGES, TEST
 from blindsight.simulation.settings import Settings
 
 MOST_CONTROLS = 2000
-OPERATOR, BUNDLE = "operator", "bundle"
+BUNDLE, UNSEALED = "bundle", "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Measured:
 
 
 def operate(settings: Settings, out: Path, log: Log, model: Path) -> Measured:
-    """Take the bundle from the drop-box and measure it.
+    """Take the bundle and the sealed test images from the drop-box, and measure the model on them.
 
     Args:
         settings: what is played.
@@ -78,11 +83,12 @@ def operate(settings: Settings, out: Path, log: Log, model: Path) -> Measured:
         model: the bundle in the drop-box.
 
     Raises:
-        ServingError: the operator's process refuses or fails.
+        ServingError: test images are not sealed to the operator, or its process refuses or fails.
+        ProtocolError: what lies in the drop-box is damaged or not genuine.
     """
     own = _fetch(model, out / OPERATOR / BUNDLE)
     loaded = bundle.load(own, log, now())
-    folders = sorted((out / "dropbox").glob("*/data/*/test"))
+    folders = unseal_all(out, log)
     encrypted, others, plains = Answers(), Answers(), Answers()
     with progress("the operator predicts", len(folders) + len(settings.names)) as advance:
         for folder in folders:
@@ -94,6 +100,36 @@ def operate(settings: Settings, out: Path, log: Log, model: Path) -> Measured:
             others, plains = others.plus(asked, other), plains.plus(asked, plain)
             advance(1)
     return Measured(encrypted, others, plains)
+
+
+def unseal_all(out: Path, log: Log) -> list[Path]:
+    """The operator opens all test images in the drop-box, in its own folder; goes on where it was interrupted.
+
+    Args:
+        out: the simulation's folder.
+        log: the membership log.
+
+    Returns:
+        A folder for each holder that offers test images.
+
+    Raises:
+        ServingError: some are not sealed to the operator.
+        ProtocolError: they are damaged or not genuine.
+    """
+    box = DropBox(out / "dropbox")
+    with opened(out / OPERATOR) as store:
+        opener = Opener.of(store, log.fed)
+    return [_unsealed(box, offer, opener, out) for offer in offers(box, log, dataset=TEST)]
+
+
+def _unsealed(box: DropBox, offer: Offer, opener: Opener, out: Path) -> Path:
+    for fault in offer.faults.values():
+        raise fault
+    for sealed in opener.mine(offer):
+        folder = folder_of(out / OPERATOR / UNSEALED, offer.place, sealed)
+        unseal_dataset(box, offer.place, sealed, opener.data_key(sealed), folder, lambda shards: None)
+        return folder
+    raise ServingError(f"the test images in {offer.place} are not sealed to the operator")
 
 
 def _fetch(model: Path, target: Path) -> Path:
@@ -115,7 +151,7 @@ def _predict(own: Path, source: Path, out: Path, party: str, name: str, *more: s
 
 
 def _environment() -> dict[str, str]:
-    """The operator opens no keystore, so it gets no passphrase."""
+    """For predicting no keystore is opened, so the process gets no passphrase."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSIGHT_")}
     return {**kept, "PYTHONSAFEPATH": "1"}
 

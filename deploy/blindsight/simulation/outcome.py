@@ -26,6 +26,7 @@ from blindsight.trainer.fit import Verified
 
 REPORT = "report.html"
 PICTURES = 8
+SEALED = ("sealed/*/*", "sealing-*.json")
 SOFTWARE = ("blindsight", "flwr", "torch", "onnxruntime", "numpy", "cryptography")
 CURVE_NOTE = (
     "Each point is the averaged model measured by every holder on its own held-out part of the training images, "
@@ -80,9 +81,9 @@ class Outcome:
         kept = [self.out / name / "datasets" / split for name in self.settings.names for split in ("train", "val")]
         return {
             "weights_exchanged": weights * self.settings.holders * (2 * rounds + 1),
-            "identities_log_and_ceremony": sum(_size(path) for path in box.rglob("*.json") if "data" not in path.parts),
+            "identities_log_and_ceremony": sum(_size(path) for path in box.rglob("*.json") if _is_common(path, box)),
             "manifests": sum(_size(path) for path in box.rglob("manifest.dsse.json")),
-            "encrypted_test_images": sum(_size(path) for path in box.rglob("*/shards/*")),
+            "sealed_test_images": sum(_size(path) for name in SEALED for path in box.glob(f"*/data/*/*/{name}")),
             "bundle": sum(_size(path) for path in self.trained.bundle.iterdir()),
             "shards_kept_at_holders": sum(_size(path) for folder in kept for path in folder.rglob("shards/*")),
         }
@@ -183,6 +184,11 @@ def _sheet(outcome: Outcome) -> report.Sheet:
     encrypted = cipher.encrypt(plain, [str(number) for number in range(len(plain))])
     other = under_other_key(settings, descriptor, encrypted, undo=True)
     return report.Sheet(np.asarray(plain), encrypted, other, tuple(labels.tolist()))
+
+
+def _is_common(path: Path, box: Path) -> bool:
+    """Whether a document is neither about a data set nor part of a bundle."""
+    return not {"data", "models"} & set(path.relative_to(box).parts)
 
 
 def _size(path: Path) -> int:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from blindsight.cli.output import progress, say
 from blindsight.holder import federation
 from blindsight.holder.plan import Plan, Views, make_plan
 from blindsight.holder.publish import interrupted, offer, publish
+from blindsight.holder.sealing import recipients_in, seal_dataset
 from blindsight.holder.sources import open_source
 from blindsight.protocol import manifest
 from blindsight.protocol.admission import demand_admitted, verify_federation
 from blindsight.protocol.clock import now, to_text
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.envelope import Envelope
+from blindsight.protocol.identity import SigningKey
 from blindsight.protocol.log import Log
-from blindsight.simulation.agreeing import TRAINER, opened
+from blindsight.simulation.agreeing import OPERATOR, TRAINER, opened
 from blindsight.simulation.chance import entropy
-from blindsight.simulation.dealing import IMAGES
+from blindsight.simulation.dealing import IMAGES, TEST
 from blindsight.simulation.settings import Settings
 from blindsight.trainer import export, weights
 from blindsight.trainer.checkpoint import BEST, Checkpoint, Round, load
@@ -27,7 +28,7 @@ from blindsight.trainer.config import RunConfig
 from blindsight.trainer.fit import Verified, fit, verify
 from blindsight.trainer.job import Job
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", TEST)
 MODEL = "model"
 
 
@@ -49,7 +50,7 @@ class Trained:
 
 
 def publish_all(settings: Settings, out: Path, log: Log) -> None:
-    """Every holder encrypts and publishes its splits; only the test split's shards leave its folder."""
+    """Every holder encrypts and publishes its splits; only the test split's shards leave it, sealed to the operator."""
     for name in settings.names:
         with opened(out / name) as store:
             _, secret = federation.epoch_secret(store, log, None)
@@ -77,14 +78,22 @@ def _plan(settings: Settings, folder: Path, split: str, log: Log, secret: bytes)
     )
 
 
-def _publish(settings: Settings, out: Path, name: str, plan: Plan, key: Any, log: Log) -> None:
+def _publish(settings: Settings, out: Path, name: str, plan: Plan, key: SigningKey, log: Log) -> None:
     folder = out / name / "datasets" / plan.split_name
     if not (folder / manifest.FILE_NAME).exists() or interrupted(folder):
         draws = entropy(settings.seed, "publish", name, plan.split_name)
         with progress(f"{name} publishes {plan.split_name}", plan.rows) as advance:
             publish(plan, key, folder, to_text(now()), advance, entropy=draws)
     box = DropBox(out / "dropbox")
-    offer(folder, box, box.data(log.fed, key.entry.fpr), with_shards=plan.split_name == "test")
+    if plan.split_name == TEST:
+        _seal(settings, box, folder, key, log)
+    offer(folder, box, box.data(log.fed, key.entry.fpr))
+
+
+def _seal(settings: Settings, box: DropBox, folder: Path, key: SigningKey, log: Log) -> None:
+    people = recipients_in(box, log, now(), [OPERATOR])
+    draws = entropy(settings.seed, "seal", key.entry.name, folder.name)
+    seal_dataset(folder, box, log, key, people, to_text(now()), lambda shards: None, entropy=draws)
 
 
 def check(settings: Settings, out: Path, log: Log) -> Verified:

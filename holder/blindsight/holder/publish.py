@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsight.holder import geometry
+from blindsight.holder.edition import FIRST, Edition
 from blindsight.holder.plan import Plan
 from blindsight.holder.views import views
 from blindsight.protocol import manifest, shard
@@ -43,7 +44,7 @@ class Job:
     """What must survive a kill until the manifest stands.
 
     Args:
-        plan: digest of the plan.
+        plan: digest of plan and edition.
         dataset: id of the data set, 32 hex characters.
         seed: 32 random bytes: row order and views.
         created: time at which the publish was begun.
@@ -79,6 +80,7 @@ def publish(
     created: str,
     advance: Callable[[int], None],
     *,
+    edition: Edition = FIRST,
     entropy: Callable[[int], bytes] = os.urandom,
     deliver: Callable[[], object] = lambda: None,
 ) -> Envelope:
@@ -90,6 +92,7 @@ def publish(
         out: the folder, made if missing.
         created: the present time.
         advance: called with the number of rows just written.
+        edition: what the manifest says besides the plan.
         entropy: gives so many random bytes: the data set's id and the order of its rows.
         deliver: called when the manifest stands and before the job is forgotten, so that a publish killed while it
             offers offers again; may be called twice.
@@ -103,7 +106,7 @@ def publish(
     """
     if not plan.rows:
         raise DataError(f"split {plan.split_name} of {plan.name} has no images")
-    job = _begin(plan, out, created, entropy)
+    job = _begin(_digest(plan, edition), edition.dataset, out, created, entropy)
     advance(sum(entry["rows"] for entry in job.shards))
     order = _order(job.seed, plan.rows)
     for number, rows in _shard_rows(plan, order):
@@ -111,11 +114,23 @@ def publish(
             entry = _write_shard(plan, job, out, number, rows, advance)
             job = Job(job.plan, job.dataset, job.seed, job.created, (*job.shards, entry))
             write_whole(_job_file(out), job.to_bytes(), mode=0o600)
-    envelope = manifest.make(key, _predicate(plan, job, key.entry.fpr))
-    write_whole(out / manifest.FILE_NAME, envelope.to_bytes())
+    envelope = standing(out)  # of this job: it may have been offered, so it must stay the one it is
+    if envelope is None:
+        envelope = manifest.make(key, _predicate(plan, edition, job, key.entry.fpr))
+        write_whole(out / manifest.FILE_NAME, envelope.to_bytes())
     deliver()
     shutil.rmtree(out / JOB_FOLDER)
     return envelope
+
+
+def standing(out: Path) -> Envelope | None:
+    """The manifest that stands in a folder, unverified.
+
+    Raises:
+        FormatError: E_FORMAT, it is damaged.
+    """
+    file = out / manifest.FILE_NAME
+    return Envelope.from_bytes(file.read_bytes(), str(file)) if file.exists() else None
 
 
 def interrupted(out: Path) -> bool:
@@ -123,20 +138,20 @@ def interrupted(out: Path) -> bool:
     return _job_file(out).exists()
 
 
-def offer(folder: Path, box: DropBox, place: str, *, with_shards: bool) -> str:
+def offer(folder: Path, box: DropBox, place: str, *, unsealed: bool = False) -> str:
     """Put a published data set's manifest where the other parties look for it.
 
     Args:
         folder: the published data set.
         box: the drop-box.
         place: the holder's folder in it.
-        with_shards: whether the shards go there too, unsealed; whoever reads them can compute the scenes.
+        unsealed: whether the shards go there too, as they are; whoever reads them can compute the scenes.
 
     Returns:
         Where the manifest lies now, for people.
     """
     target = f"{place}/{folder.name}"
-    for path in sorted((folder / "shards").glob("*.safetensors")) if with_shards else ():
+    for path in sorted((folder / "shards").glob("*.safetensors")) if unsealed else ():
         box.transport.send(path, f"{target}/shards/{path.name}")
     return box.transport.put(f"{target}/{manifest.FILE_NAME}", (folder / manifest.FILE_NAME).read_bytes())
 
@@ -145,12 +160,16 @@ def _job_file(out: Path) -> Path:
     return out / JOB_FOLDER / "job.json"
 
 
-def _begin(plan: Plan, out: Path, created: str, entropy: Callable[[int], bytes]) -> Job:
-    """The interrupted job of the same plan, or a new one."""
+def _digest(plan: Plan, edition: Edition) -> str:
+    return hashlib.sha256(canonical({"plan": plan.digest, "edition": edition.to_json()})).hexdigest()
+
+
+def _begin(digest: str, dataset: str, out: Path, created: str, entropy: Callable[[int], bytes]) -> Job:
+    """The interrupted job of the same plan and edition, or a new one."""
     file = _job_file(out)
     if file.exists():
         job = Job.from_bytes(file.read_bytes())
-        if job.plan != plan.digest:
+        if job.plan != digest:
             raise DataError(
                 f"{out} holds an interrupted publish with other options",
                 code="E_EXISTS",
@@ -164,7 +183,7 @@ def _begin(plan: Plan, out: Path, created: str, entropy: Callable[[int], bytes])
     out.mkdir(parents=True, exist_ok=True, mode=0o750)
     (out / "shards").mkdir(exist_ok=True, mode=0o750)
     (out / JOB_FOLDER).mkdir(mode=0o700, exist_ok=True)
-    job = Job(plan.digest, entropy(16).hex(), entropy(32), created)
+    job = Job(digest, dataset or entropy(16).hex(), entropy(32), created)
     write_whole(file, job.to_bytes(), mode=0o600)
     return job
 
@@ -229,15 +248,16 @@ def _plain_rows(plan: Plan, job: Job, rows: Rows) -> Images:
     return chosen
 
 
-def _predicate(plan: Plan, job: Job, holder: str) -> dict[str, Any]:
+def _predicate(plan: Plan, edition: Edition, job: Job, holder: str) -> dict[str, Any]:
     from importlib.metadata import version
 
     descriptor = plan.descriptor
     description = f"{plan.views.words()}; fit {plan.fit.policy}; {len(plan.split)} images; labels are plain"
-    dataset = {"id": job.dataset, "name": plan.name, "version": "1", "split": plan.split_name}
+    dataset = {"id": job.dataset, "name": plan.name, "version": edition.version, "split": plan.split_name}
+    dataset |= {"license": edition.license} if edition.license else {}
     return {
         "v": 1,
-        "dataset": {**dataset, "description": description},
+        "dataset": {**dataset, "description": description + edition.remark},
         "holder": holder,
         "fed": plan.log.fed,
         "head": plan.log.head,
@@ -251,8 +271,8 @@ def _predicate(plan: Plan, job: Job, holder: str) -> dict[str, Any]:
         "tensors": dict(shard.tensors_of(descriptor.shape, labelled=plan.labelled)),
         "rows": plan.rows,
         "shards": list(job.shards),
-        "serial": 1,
-        "supersedes": None,
+        "serial": edition.serial,
+        "supersedes": edition.supersedes,
         "created": job.created,
         "software": {"blindsight": version("blindsight")},
     }

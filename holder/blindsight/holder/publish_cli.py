@@ -1,31 +1,39 @@
-"""``blindsight holder publish`` and ``decrypt``."""
+"""``blindsight holder publish``, ``seal`` and ``decrypt``."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from functools import partial
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from blindsight.cli.arguments import Verbs, add_federation, add_keystore
 from blindsight.cli.output import emit_facts, progress, say
-from blindsight.holder import federation, geometry, site
+from blindsight.cli.override import add_override
+from blindsight.holder import edition, federation, geometry, override, seal_cli, site
 from blindsight.holder.decrypt import decrypt
+from blindsight.holder.edition import Edition
 from blindsight.holder.plan import Plan, Views, make_plan
-from blindsight.holder.publish import offer, publish
+from blindsight.holder.publish import offer, publish, standing
+from blindsight.holder.sealing import recipients_in
 from blindsight.holder.sources import SPLITS, Source, Split, open_source
 from blindsight.protocol import manifest
 from blindsight.protocol.clock import now, to_text
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import BlindsightError, DataError
+from blindsight.protocol.recipient import Recipient
 from blindsight.protocol.scheme import SCHEMES
+
+UNSEALED = "the shards go unsealed into the drop-box: whoever reads it can compute the scenes"
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add both verbs."""
+    """Add the verbs."""
     _add_publish(verbs)
+    seal_cli.add_verb(verbs)
     parser = verbs.add(
         "decrypt",
         _decrypt,
@@ -43,10 +51,25 @@ def _add_publish(verbs: Verbs) -> None:
     parser = verbs.add(
         "publish",
         _publish,
-        "encrypt images into shards, sign a manifest and offer it in the drop-box; the shards stay here",
+        "encrypt images into shards, sign a manifest and offer it in the drop-box; the shards stay here or go sealed",
         "blindsight holder publish digits --split train --scheme le --block 4 --dropbox box",
     )
     parser.add_argument("source", help="digits, a folder, .npz, CIFAR or IDX files; or KIND:PATH")
+    _add_encryption(parser)
+    _add_edition(parser)
+    travel = parser.add_mutually_exclusive_group()
+    travel.add_argument("--seal-to", default=[], **seal_cli.SEAL_TO)
+    travel.add_argument(
+        "--unsealed",
+        action="store_true",
+        help="put the shards unsealed into the drop-box: whoever reads it can compute the scenes",
+    )
+    add_override(parser)
+    add_keystore(parser)
+    add_federation(parser)
+
+
+def _add_encryption(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default="train", help="which part of the source (default: train)")
     parser.add_argument("--scheme", choices=sorted({name for name, _ in SCHEMES}), default="le", help="default: le")
     parser.add_argument("--block", type=int, default=4, metavar="M", help="side of a block in pixels (default: 4)")
@@ -59,7 +82,6 @@ def _add_publish(verbs: Verbs) -> None:
     parser.add_argument("--size", metavar="HxW", help="target size for --fit, in pixels")
     parser.add_argument("--channels", choices=("1", "3", "keep"), help="grey (1), colour (3) or as they are")
     parser.add_argument("--epoch", type=int, metavar="N", help="number of the epoch (default: the newest)")
-    parser.add_argument("--name", help="name of the data set (default: the source's)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
     parser.add_argument(
         "--val-share",
@@ -68,29 +90,79 @@ def _add_publish(verbs: Verbs) -> None:
         metavar="F",
         help="take this share of the train images, evenly spread, as split val (say the same for train and for val)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: datasets/NAME-SPLIT beside the keystore")
+
+
+def _add_edition(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="name of the data set (default: the source's)")
+    parser.add_argument("--license", default="", metavar="TEXT", help="under which the data set is given")
+    parser.add_argument("--version", default="", metavar="TEXT", help="of the data set (default: 1, then 2, …)")
     parser.add_argument(
-        "--with-shards",
-        action="store_true",
-        help="also put the shards into the drop-box: whoever reads it can compute the scenes",
+        "--replaces", type=Path, metavar="FOLDER", help="your own published data set that this one takes the place of"
     )
-    add_keystore(parser)
-    add_federation(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: datasets/NAME-SPLIT beside the keystore")
 
 
 def _publish(options: argparse.Namespace) -> int:
     with site.opened(options) as here:
+        number = here.log.latest.number if options.epoch is None else options.epoch
+        reason = override.demand_usable(options, here.log, number)
+        people = recipients_in(here.box, here.log, now(), options.seal_to)
         plan = plan_of(options, here)
-        folder = options.out or here.store.path.parent / "datasets" / f"{plan.name}-{plan.split_name}".replace("/", "_")
-        place = here.box.data(here.log.fed, here.store.key.entry.fpr)
-        deliver = partial(offer, folder, here.box, place, with_shards=options.with_shards)
-        with progress(f"publishing {plan.name}/{plan.split_name}", plan.rows) as advance:
-            envelope = publish(plan, here.store.key, folder, to_text(now()), advance, deliver=deliver)
+        stated = _edition(options, here, plan, reason)
+        folder = options.out or _default_folder(here, plan, stated)
+        place = seal_cli.place_of(here, folder)
+        _demand_newest(here, plan, stated, folder)
+        override.note(here.store, "holder publish", number, reason)
+        if options.unsealed:
+            say(UNSEALED)
+        envelope = _published(options, here, plan, stated, folder, people)
     predicate = envelope.body()["predicate"]
     facts = {"dataset": str(folder), "rows": predicate["rows"], "shards": len(predicate["shards"])}
     facts |= {"scheme": predicate["scheme"]["id"], "epoch": predicate["epoch"], "scv": predicate["scv"]}
-    emit_facts(facts | {"offered": f"{here.box.transport.place}/{place}/{folder.name}"}, as_json=options.json)
+    facts |= {"sealed to": [one.entry.label for one in people]}
+    emit_facts(facts | {"offered": f"{here.box.transport.place}/{place}"}, as_json=options.json)
     return 0
+
+
+def _published(
+    options: argparse.Namespace,
+    here: site.Site,
+    plan: Plan,
+    stated: Edition,
+    folder: Path,
+    people: Sequence[Recipient],
+) -> Envelope:
+    """Encrypt, then put into the drop-box what was asked for."""
+    with contextlib.ExitStack() as bar:
+        advance = bar.enter_context(progress(f"publishing {plan.name}/{plan.split_name}", plan.rows))
+
+        def deliver() -> None:
+            bar.close()  # a terminal shows one bar at a time
+            if people:
+                seal_cli.sealed(here, folder, people)
+            offer(folder, here.box, here.box.data(here.log.fed, here.store.key.entry.fpr), unsealed=options.unsealed)
+
+        return publish(plan, here.store.key, folder, to_text(now()), advance, edition=stated, deliver=deliver)
+
+
+def _edition(options: argparse.Namespace, here: site.Site, plan: Plan, despite: str) -> Edition:
+    if options.replaces is None:
+        return Edition(options.version or "1", options.license, despite=despite)
+    former = manifest.load(options.replaces, here.log)
+    edition.demand_replaceable(former, here.store.key.entry.fpr, plan.name, plan.split_name)
+    return replace(Edition.after(former, version=options.version, license=options.license), despite=despite)
+
+
+def _default_folder(here: site.Site, plan: Plan, stated: Edition) -> Path:
+    name = f"{plan.name}-{plan.split_name}" + (f"-{stated.version}" if stated.supersedes else "")
+    return here.store.path.parent / "datasets" / name.replace("/", "_")
+
+
+def _demand_newest(here: site.Site, plan: Plan, stated: Edition, folder: Path) -> None:
+    """Refuse an edition whose serial does not grow; what stands in the folder is the one being published."""
+    offers = edition.offers_of(here.box, here.log, here.store.key.entry.fpr, plan.name, plan.split_name)
+    own = standing(folder)
+    edition.demand_newest([one for one in offers if own is None or one.envelope.mid != own.mid], stated)
 
 
 def plan_of(options: argparse.Namespace, here: site.Site) -> Plan:

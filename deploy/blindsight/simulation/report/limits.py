@@ -34,7 +34,8 @@ _FALLS_OTHERWISE = "How much work that takes depends on the scheme; no scheme of
 _SHARDS = (
     "What decides who can do that is who holds the files. In this run the encrypted shards stayed at the holders: "
     "each holder trained on its own, and manifests, measurements and model updates went to the trainer. The test "
-    "images went to the operator encrypted. Neither was sent plain images or keys."
+    "images went to the operator encrypted, and sealed to a key of its own while they lay in the drop-box. Neither was "
+    "sent plain images or keys of the holders."
 )
 _LABELS = (
     "Labels are plain: shards hold them as they are, and updates can tell the trainer which classes a holder has. "
@@ -72,7 +73,7 @@ def parties(report: Report) -> tuple[Party, ...]:
     """Lists who meets the data of this run; empty where nothing was encrypted."""
     if report.setup.is_plain:
         return ()
-    return (_passer_by(), _holder(), _trainer(), _operator(report), _thief(report), _recipient())
+    return (_passer_by(), _holder(), _trainer(), _operator(report), _reader(), _thief(report), _recipient())
 
 
 def _compute(report: Report) -> str:
@@ -107,7 +108,16 @@ def _trainer() -> Party:
 
 
 def _operator(report: Report) -> Party:
-    return Party("The operator", "The model, the encrypted test images, the answers.", _compute(report))
+    holds = "The model, the encrypted test images, which it has unsealed, their labels, the answers."
+    return Party("The operator", holds, _compute(report))
+
+
+def _reader() -> Party:
+    return Party(
+        "Someone who reads the drop-box",
+        "Signed documents with names and times, sealed test images, the model bundle.",
+        "Learns who takes part, when, and how many images there are. What is sealed opens with the operator’s key.",
+    )
 
 
 def _thief(report: Report) -> Party:
