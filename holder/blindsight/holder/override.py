@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 
-from blindsight.cli.output import say
-from blindsight.cli.override import FILE
+from blindsight.cli.override import write_down
 from blindsight.holder.edition import MAX_REASON
 from blindsight.protocol import fields
-from blindsight.protocol.clock import now, to_text
+from blindsight.protocol.clock import now
 from blindsight.protocol.errors import PolicyError
-from blindsight.protocol.files import sync_folder
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Log
 
@@ -56,14 +52,5 @@ def note(store: Keystore, verb: str, number: int, reason: str) -> None:
         number: of the epoch.
         reason: why.
     """
-    if not reason:
-        return
-    path = store.path.parent / FILE
-    line = json.dumps({"time": to_text(now()), "verb": verb, "epoch": number, "reason": reason}, ensure_ascii=False)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
-    say(f"going on in spite of warnings about epoch {number}: {reason} (written to {path})")
+    if reason:
+        write_down(store.path.parent, verb, reason, epoch=number)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from pathlib import Path
 
 from blindsight.cli import state
 from blindsight.cli.output import say
 from blindsight.protocol.clock import now, to_text
 from blindsight.protocol.errors import PolicyError
+from blindsight.protocol.files import sync_folder
 
 FILE = "overrides.jsonl"
 
@@ -38,9 +40,26 @@ def decided(options: argparse.Namespace, verb: str) -> bool:
     reason = options.despite_notice.strip()
     if not reason:
         raise PolicyError("--despite-notice needs a reason", code="E_NOTICE", hint='--despite-notice "why"')
-    path = state.folder() / FILE
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(json.dumps({"time": to_text(now()), "verb": verb, "reason": reason}) + "\n")
-    say(f"going on in spite of warnings about the epoch: {reason} (written to {path})")
+    write_down(state.folder(), verb, reason)
     return True
+
+
+def write_down(folder: Path, verb: str, reason: str, **more: int) -> None:
+    """Write a decision down before it takes effect, and say it.
+
+    Args:
+        folder: where the file ``overrides.jsonl`` (mode 0600) lies.
+        verb: what the person does.
+        reason: why.
+        more: what else belongs to it: the number of the epoch.
+    """
+    path = folder / FILE
+    line = json.dumps({"time": to_text(now()), "verb": verb, **more, "reason": reason})
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(line.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(folder)
+    which = f"epoch {more['epoch']}" if "epoch" in more else "the epoch"
+    say(f"going on in spite of warnings about {which}: {reason} (written to {path})")
