@@ -10,6 +10,7 @@ from typing import Any
 from blindsight.cli import passphrase
 
 MOST_DAYS = 36_500
+MOST_DIGITS = 15
 Verb = Callable[[argparse.Namespace], int]
 
 
@@ -77,7 +78,7 @@ def at_least(least: int) -> Callable[[str], int]:
     """The type of an option that is a whole number from ``least``."""
 
     def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
+        if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < least:
             raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text[:20]!r}")
         return int(text)
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from blindsight.cli import passphrase
-from blindsight.cli.arguments import Verbs, add_keystore, at_least
+from blindsight.cli.arguments import MOST_DIGITS, Verbs, add_keystore, at_least
 from blindsight.cli.output import emit, emit_facts, emit_json, say
 from blindsight.protocol import kem, keystore
 from blindsight.protocol.errors import BlindsightError, KeyExistsError, KeystoreError
@@ -136,7 +136,7 @@ def _wanted(options: argparse.Namespace) -> tuple[Maker, Unlock, str]:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    if not (options.which or "").isdecimal():
+    if not (options.which or "").isdecimal() or len(options.which) > MOST_DIGITS:
         options.misused("remove needs the number of the slot; see: key slot list")
     with passphrase.opened(options) as store:
         removed = store.remove(int(options.which))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from blindsight.protocol.encoding import TIME_FORMAT
+
 TOLERANCE = timedelta(minutes=10)
-_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def now() -> datetime:
@@ -15,9 +16,9 @@ def now() -> datetime:
 
 def to_text(moment: datetime) -> str:
     """Write a moment as ``YYYY-MM-DDThh:mm:ssZ``."""
-    return moment.astimezone(UTC).strftime(_FORMAT)
+    return moment.astimezone(UTC).strftime(TIME_FORMAT)
 
 
 def is_past(text: str, moment: datetime) -> bool:
     """Whether a stated time has gone by, ten minutes of clock difference forgiven."""
-    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC) < moment - TOLERANCE
+    return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=UTC) < moment - TOLERANCE

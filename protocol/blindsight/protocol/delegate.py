@@ -76,6 +76,7 @@ def make_delegate(key: SigningKey, log: Log, join: Join, descriptor: Descriptor,
     Raises:
         MembershipError: E_ROSTER, the lender is no member, or the asker no device; E_EPOCH.
         SchemeError: E_SCHEME, the epoch does not allow the scheme.
+        FormatError: E_FORMAT, the descriptor is none.
     """
     sponsor, epoch = log.roster.member(key.entry.fpr), log.epoch(tag.epoch)
     if join.entry.role != "device":
@@ -85,7 +86,9 @@ def make_delegate(key: SigningKey, log: Log, join: Join, descriptor: Descriptor,
     body = {"v": 1, "type": "delegate", **{name: getattr(tag, name) for name in FIELDS}, "roster": log.roster.id}
     body |= {"scheme": descriptor.to_json(), "not_after": epoch.not_after}
     body |= {"join": join.envelope.mid, "from": sponsor.fpr, "to": join.entry.fpr}
-    return Envelope.of("delegate", body | {"box": to_b64(kem.seal(join.kem, secret, _context(body)))}).signed(key)
+    body["box"] = to_b64(kem.seal(join.kem, secret, _context(body)))
+    fields.demand(SHAPE, body, "delegation")
+    return Envelope.of("delegate", body).signed(key)
 
 
 def open_delegate(envelope: Envelope, log: Log, *, me: str, join: str, kem_seed: bytes) -> Delegated:

@@ -28,6 +28,7 @@ from blindsight.protocol.log import Log
 from blindsight.protocol.transport import Piece, Transport
 
 CODE_CHARACTERS = 9
+MAX_MESSAGE_BYTES = 2**20  # a reveal among 256 members takes 560 kB
 CARD = payload_type("identity")
 _CARD_SHAPE = fields.mapping(
     {"v": fields.constant(1), "type": fields.constant("identity"), "entry": identity.SHAPE, "created": fields.time}
@@ -122,7 +123,8 @@ class DropBox:
         """All ceremony documents of a federation, unreadable ones included, in name order."""
         sessions = f"{self.federation(fed)}/sessions"
         names = self.transport.folders(sessions)
-        return [found for name in names for found in self.found(f"{sessions}/{name}")]
+        pieces = (piece for name in names for piece in self.transport.documents(f"{sessions}/{name}"))
+        return [_parsed(_bounded(piece)) for piece in pieces]
 
     def signed(self, fed: str, folder: str) -> list[Envelope]:
         """The readable documents in one of a federation's folders."""
@@ -145,13 +147,22 @@ class DropBox:
         return Log.build(self.records(fed), fed)
 
 
+def _bounded(piece: Piece) -> Piece:
+    """A ceremony document no larger than any has to be: whoever writes into the box must not fill a reader's memory."""
+    if len(piece.data) <= MAX_MESSAGE_BYTES:
+        return piece
+    size = len(piece.data)
+    return Piece(piece.name, b"", FormatError(f"the message has {size} bytes, more than {MAX_MESSAGE_BYTES}"))
+
+
 def _parsed(piece: Piece) -> Found:
     if piece.fault:
         return Found(piece.name, None, piece.fault)
     try:
         return Found(piece.name, Envelope.from_bytes(piece.data, piece.name.split("/")[-1]))
     except ProtocolError as error:
-        return Found(piece.name, None, error)
+        # anew: the traceback of the one that was raised would keep the document in memory
+        return Found(piece.name, None, type(error)(error.message, code=error.code, hint=error.hint))
 
 
 def read_card(envelope: Envelope) -> Entry:

@@ -19,9 +19,11 @@ from blindsight.protocol.errors import FormatError
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
 MAX_DEPTH = 16
+MAX_VALUES = 500_000  # a reader needs about 20 times the bytes of a document that is nothing but brackets
 MAX_INTEGER = 2**53 - 1
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_BYTES = 25
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -83,6 +85,8 @@ def parse_json(data: bytes, what: str, *, limit: int = MAX_DOCUMENT_BYTES) -> An
     """
     if len(data) > limit:
         raise FormatError(f"{what} has {len(data)} bytes, more than the {limit} accepted")
+    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise FormatError(f"{what} has more than the {MAX_VALUES} values accepted")
     try:
         value = json.loads(
             data.decode(),

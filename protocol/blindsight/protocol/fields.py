@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from blindsight.protocol.encoding import MAX_INTEGER, TIME, from_b64
+from blindsight.protocol.encoding import MAX_INTEGER, TIME, TIME_FORMAT, from_b64
 from blindsight.protocol.errors import FormatError
 
 Check = Callable[[Any, str], Iterator[str]]
@@ -153,7 +153,7 @@ decimal = pattern(re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?"), "a decimal numbe
 def time(value: Any, at: str) -> Iterator[str]:
     """A moment that the calendar knows, written like ``2026-11-20T13:00:00Z``."""
     try:
-        sound = isinstance(value, str) and TIME.fullmatch(value) and datetime.fromisoformat(value)
+        sound = isinstance(value, str) and TIME.fullmatch(value) and datetime.strptime(value, TIME_FORMAT)
     except ValueError:
         sound = False
     if not sound:

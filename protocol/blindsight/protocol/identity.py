@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -41,6 +42,7 @@ SHAPE = fields.mapping(
 )
 
 
+@lru_cache(maxsize=4096)
 def fingerprint(role: str, pub: bytes) -> str:
     """The name under which a key is known: hex of 32 bytes over role, algorithm and key."""
     return tagged_hash("identity", role.encode(), ALGORITHM.encode(), pub).hex()
