@@ -19,13 +19,14 @@ from blindsight.holder.sources import Split
 from blindsight.protocol import shard
 from blindsight.protocol.delegate import DELEGATE, Delegated, make_delegate, open_delegate
 from blindsight.protocol.dropbox import DropBox
-from blindsight.protocol.encoding import from_b64, to_b64
+from blindsight.protocol.encoding import from_b64, plain_code, to_b64
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import DataError, MembershipError, ProtocolError, SchemeError
 from blindsight.protocol.files import replacing
+from blindsight.protocol.grant import Join
+from blindsight.protocol.identity import Entry
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Log
-from blindsight.protocol.recipient import person
 from blindsight.protocol.scheme import Descriptor, check_value, scheme_key
 from blindsight.protocol.shard import ShardHead
 from blindsight.protocol.tag import Tag
@@ -35,27 +36,28 @@ BATCH_BYTES = 2**20
 
 
 def lend(
-    store: Keystore, box: DropBox, log: Log, who: str, descriptor: Descriptor, number: int | None, moment: datetime
-) -> Envelope:
+    store: Keystore, box: DropBox, log: Log, code: str, descriptor: Descriptor, number: int | None, moment: datetime
+) -> tuple[Envelope, Entry]:
     """Lend the key of one scheme and shape in one epoch to a device that asks.
 
     Args:
         store: the member's opened keystore.
         box: the drop-box.
         log: the membership log.
-        who: the device's name or fingerprint code.
+        code: the device's whole fingerprint code: anybody can ask under its name, or under half of its code.
         descriptor: scheme and shape.
         number: of the epoch; the newest if None.
         moment: the present time.
+
+    Returns:
+        What was lent, and the device.
 
     Raises:
         MembershipError: E_ROSTER, no such device asks; E_EPOCH.
         PolicyError: E_RETIRED, E_NOTICE, E_EXPIRED.
         SchemeError: E_SCHEME.
     """
-    asking = [join for join in requests(box, log, moment) if join.entry.role == "device"]
-    entry = person([join.entry for join in asking], who)
-    (join,) = (join for join in asking if join.entry == entry)
+    join = _request_of(box, log, code, moment)
     epoch, secret = federation.epoch_secret(store, log, number)
     log.demand_usable(epoch.number, moment)
     key = scheme_key(secret, log.fed, epoch.number, descriptor.digest)
@@ -63,7 +65,20 @@ def lend(
     tag = Tag(log.fed, epoch.number, epoch.record, epoch.kcv, descriptor.digest, scv)
     document = make_delegate(store.key, log, join, descriptor, tag, key)
     box.put_signed(document, log.fed, FOLDER, store.key.entry.fpr)
-    return document
+    return document, join.entry
+
+
+def _request_of(box: DropBox, log: Log, code: str, moment: datetime) -> Join:
+    asking = [join for join in requests(box, log, moment) if join.entry.role == "device"]
+    join = next((join for join in asking if plain_code(join.entry.code) == plain_code(code)), None)
+    if join is None:
+        known = ", ".join(join.entry.label for join in asking) or "none"
+        raise MembershipError(
+            f"no device with that fingerprint code asks for a key; asking are: {known}",
+            code="E_ROSTER",
+            hint="read all ten groups of its fingerprint code at the device: blindsight holder key show",
+        )
+    return join
 
 
 def take(store: Keystore, box: DropBox, log: Log) -> tuple[list[Delegated], list[Refusal]]:
@@ -154,11 +169,13 @@ def encrypt(
 
     Raises:
         PolicyError: E_RETIRED, E_NOTICE, E_EXPIRED.
-        DataError: E_EXISTS; the images do not come to the shape.
+        DataError: E_EXISTS; there are no images, or they do not come to the shape.
     """
     log.demand_usable(key.tag.epoch, moment)
     if out.exists():
         raise DataError(f"{out} stands there already", code="E_EXISTS", hint="name another file with --out")
+    if not len(split):
+        raise DataError("there are no images to encrypt")
     dataset, shape = os.urandom(16).hex(), key.descriptor.shape
     cipher = cipher_for(key.descriptor, key.key)
     head = ShardHead(dataset, log.fed, key.tag.epoch, key.descriptor.digest, first_row=0, rows=len(split))

@@ -18,6 +18,9 @@ from blindsight.protocol.scheme import SCHEMES, Descriptor
 
 BOX = "--dropbox box"
 DEFAULT_REQUEST_DAYS = 14
+WAITING = 75
+MAX_SIDE = 65_536
+MAX_DIGITS = 5
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -41,9 +44,9 @@ def _exchange(verbs: Verbs) -> list[argparse.ArgumentParser]:
         "device lend",
         _lend,
         "lend a device the key of one scheme and shape in one epoch",
-        f"blindsight holder device lend cam-1 --scheme le --block 4 --shape 32x32x3 {BOX}",
+        f'blindsight holder device lend "$CODE" --scheme le --block 4 --shape 32x32x3 {BOX}',
     )
-    lend.add_argument("who", help="the device's name or fingerprint code")
+    lend.add_argument("code", help="the device's fingerprint code, all ten groups, as read at the device")
     lend.add_argument("--scheme", choices=sorted({name for name, _ in SCHEMES}), default="le", help="default: le")
     lend.add_argument("--block", type=int, default=4, metavar="M", help="side of a block in pixels (default: 4)")
     lend.add_argument("--shape", type=_shape, required=True, metavar="HxWxC", help="of the images it may encrypt")
@@ -63,7 +66,7 @@ def _use(verbs: Verbs) -> argparse.ArgumentParser:
         f"blindsight holder device encrypt digits --split test --out frames.safetensors {BOX}",
     )
     encrypt.add_argument("source", help="digits, a folder, .npz, CIFAR or IDX files; or KIND:PATH")
-    encrypt.add_argument("--split", choices=SPLITS, default="inference", help="which part of the source")
+    encrypt.add_argument("--split", choices=SPLITS, help="which part of the source (default: the only one, or test)")
     encrypt.add_argument("--limit", type=int, metavar="N", help="only the first N images")
     encrypt.add_argument("--fit", choices=geometry.POLICIES, default="refuse", help="for images of another shape")
     encrypt.add_argument("--key", default="", metavar="TAG", help="start of the lent key's tag, if there are several")
@@ -73,10 +76,10 @@ def _use(verbs: Verbs) -> argparse.ArgumentParser:
 
 
 def _shape(text: str) -> tuple[int, int, int]:
-    parts = text.split("x")
-    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+    parts = [int(part) if part.isdecimal() and len(part) <= MAX_DIGITS else 0 for part in text.split("x")]
+    if len(parts) != 3 or not all(1 <= part <= MAX_SIDE for part in parts):
         raise argparse.ArgumentTypeError(f"expected a shape like 32x32x3, got {text[:20]!r}")
-    height, width, channels = (int(part) for part in parts)
+    height, width, channels = parts
     return height, width, channels
 
 
@@ -92,7 +95,7 @@ def _ask(options: argparse.Namespace) -> int:
         moment = now()
         until = moment + timedelta(days=options.days)
         joining.ask(store, site.box_of(options), federation_log, moment=moment, expires=until)
-        say("asked; read this device's fingerprint code to a holder, who types: blindsight holder device lend")
+        say("asked; read this device's fingerprint code to a holder, who types: blindsight holder device lend CODE")
         emit_facts({"federation": federation_log.name, "fingerprint": store.key.entry.code}, as_json=options.json)
     return 0
 
@@ -102,10 +105,12 @@ def _lend(options: argparse.Namespace) -> int:
         federation.demand_verified(here.store, here.log)
         scheme = Descriptor(options.scheme, 1, options.shape, {"block": options.block})
         scheme.check()
-        document = device.lend(here.store, here.box, here.log, options.who, scheme, options.epoch, now())
+        document, to = device.lend(here.store, here.box, here.log, options.code, scheme, options.epoch, now())
         body = document.body()
         say("whoever takes the device can decrypt what it encrypts; nothing leads from its key to the epoch secret")
-        facts = {"lent to": options.who, "scheme": options.scheme, "epoch": body["epoch"], "until": body["not_after"]}
+        say("lent; on the device: blindsight holder device take")
+        facts = {"lent to": to.label, "scheme": options.scheme, "epoch": body["epoch"]}
+        facts["until"] = body["not_after"]
         emit_facts(facts, as_json=options.json)
     return 0
 
@@ -115,8 +120,14 @@ def _take(options: argparse.Namespace) -> int:
         taken, refused = device.take(here.store, here.box, here.log)
     for refusal in refused:
         say(f"refused: {refusal.file}: {refusal.error.message} [{refusal.error.code}]")
-    emit_facts({"taken": [one.tag.digest[:12] for one in taken]}, as_json=options.json)
-    return 1 if refused else 0
+    if not (taken or refused):
+        say("nothing new is lent to this device; a holder types: blindsight holder device lend CODE")
+    facts: dict[str, object] = {"taken": [one.tag.digest[:12] for one in taken]}
+    facts |= {} if taken else {"waiting for": "a holder"}
+    emit_facts(facts, as_json=options.json)
+    if refused:
+        return 1
+    return 0 if taken else WAITING
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -134,7 +145,9 @@ def _show(options: argparse.Namespace) -> int:
 def _encrypt(options: argparse.Namespace) -> int:
     with site.opened(options) as here:
         key = device.only_one(here.store, here.log, options.key)
-        split = split_of(open_source(options.source), options)
+        source = open_source(options.source)
+        options.split = options.split or (next(iter(source.splits)) if len(source.splits) == 1 else "test")
+        split = split_of(source, options)
         height, width, channels = key.descriptor.shape
         size = None if options.fit == "refuse" else (height, width)
         fit = geometry.Fit(options.fit, size, 1 if channels == 1 else 3)

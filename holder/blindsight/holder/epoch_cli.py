@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ DEFAULT_DEADLINE_DAYS = 7
 DEFAULT_LIFETIME_DAYS = 365
 DEFAULT_REQUEST_DAYS = 14
 BOX = "--dropbox box"
+RESYNC = "blindsight holder epoch resync"
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -83,7 +85,7 @@ def _life_verbs(verbs: Verbs) -> list[argparse.ArgumentParser]:
         "epoch resync",
         _resync,
         "ask another member for epoch secrets that this keystore has lost",
-        f"blindsight holder epoch resync {BOX}",
+        f"{RESYNC} {BOX}",
     )
     resync.add_argument("--days", type=days, default=DEFAULT_REQUEST_DAYS, help="how long the request stands")
     forget = verbs.add(
@@ -142,12 +144,28 @@ def _cost(options: argparse.Namespace) -> int:
 def _step(options: argparse.Namespace) -> int:
     with site.opened(options) as here:
         _demand_verified(here, options)
-        progress = ceremony.step(here.store, here.box, here.log, now())
+        progress = _with_own_wants(ceremony.step(here.store, here.box, here.log, now()), here)
         _say_repeated_aborts(here)
     _report_step(progress, options)
     if progress.refused:
         return 1
     return WAITING if progress.waiting_for else 0
+
+
+def _with_own_wants(progress: ceremony.Progress, here: site.Site) -> ceremony.Progress:
+    """An agreed epoch is no use to who lacks its secret: while a request is open, its answer is waited for."""
+    me, asked = here.store.key.entry, here.store.data["feds"][here.log.fed]["join"] is not None
+    if me.role == "device":
+        return progress
+    if me.fpr not in {member.fpr for member in here.log.roster.members}:
+        say(f"you are no member of {here.log.name}; members type: blindsight holder federation changes")
+        return replace(progress, waiting_kind="admission", waiting_for=("the members",)) if asked else progress
+    lost = ", ".join(str(number) for number in joining.lacking(here.store, here.log, now()))
+    if progress.waiting_for or not lost:
+        return progress
+    say(f"this keystore does not hold the secret of epoch {lost}")
+    say(f"a member types: blindsight holder federation grant {me.name}" if asked else f"hint: {RESYNC}")
+    return replace(progress, waiting_kind="grant", waiting_for=("a member",)) if asked else progress
 
 
 def _say_repeated_aborts(here: site.Site) -> None:
@@ -171,7 +189,8 @@ def _report_step(progress: ceremony.Progress, options: argparse.Namespace) -> No
             {"file": r.file, "code": r.error.code, "message": r.error.message} for r in progress.refused
         ]
         facts["evidence"] = [str(path) for path in progress.evidence]
-    emit_facts(facts, as_json=options.json)
+    known = {name: value for name, value in facts.items() if value or options.json}
+    emit_facts(known, as_json=options.json)
 
 
 def _abort(options: argparse.Namespace) -> int:
@@ -219,8 +238,8 @@ def _warn(options: argparse.Namespace) -> int:
 
 def _resync(options: argparse.Namespace) -> int:
     with site.opened(options) as here:
-        lost = joining.demand_lost(here.store, here.log)
         moment = now()
+        lost = joining.demand_lost(here.store, here.log, moment)
         joining.ask(here.store, here.box, here.log, moment=moment, expires=moment + timedelta(days=options.days))
         name = here.store.key.entry.name
         say(f"asked; call a member, who types: blindsight holder federation grant {name}; then: epoch step")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from blindsight.holder import vault
 from blindsight.holder.letterbox import Refusal
@@ -55,12 +55,12 @@ def ask(
         box: the drop-box.
         log: the membership log.
         moment: the present time.
-        expires: until when the request may be answered.
+        expires: until when the request may be answered; later, if one that was answered has not ended by then.
         entropy: gives so many random bytes.
     """
     state = store.data["feds"][log.fed]
     if state["join"] is None or is_past(state["join"]["expires"], moment):
-        seed, until = entropy(32), to_text(expires)
+        seed, until = entropy(32), to_text(max([expires, *_after_earlier(store, box, log, moment)]))
         join = grant.make_join(
             store.key, log.fed, kem_seed=seed, nonce=entropy(32), created=to_text(moment), expires=until
         )
@@ -69,6 +69,12 @@ def ask(
     document = Envelope.from_bytes(state["join"]["document"].encode())
     box.put_signed(document, log.fed, JOIN_FOLDER, store.key.entry.fpr)
     return document
+
+
+def _after_earlier(store: Keystore, box: DropBox, log: Log, moment: datetime) -> list[datetime]:
+    """Just after the ends of requests whose keys are erased: of several, the one that ends last is answered."""
+    mine = [join for join in requests(box, log, moment) if join.entry.fpr == store.key.entry.fpr]
+    return [datetime.fromisoformat(join.expires) + timedelta(seconds=1) for join in mine]
 
 
 def give(store: Keystore, box: DropBox, log: Log, who: str, moment: datetime) -> tuple[Envelope, list[int]]:
@@ -135,14 +141,22 @@ def _received(state: vault.State, log: Log, secrets: dict[int, bytes]) -> list[i
     return list(secrets)
 
 
-def demand_lost(store: Keystore, log: Log) -> Sequence[int]:
-    """The agreed epochs whose secrets this member lacks.
+def lacking(store: Keystore, log: Log, moment: datetime) -> list[int]:
+    """The epochs in use whose secrets this keystore does not hold; what nobody grants does not count."""
+    state = store.data["feds"][log.fed]
+    used = [epoch for number, epoch in sorted(log.epochs.items()) if not log.objections(number, moment)]
+    return [epoch.number for epoch in used if vault.secret_of(state, epoch) is None]
+
+
+def demand_lost(store: Keystore, log: Log, moment: datetime) -> Sequence[int]:
+    """The epochs in use whose secrets this member lacks.
 
     Raises:
+        MembershipError: E_ROSTER, this identity is no member.
         PolicyError: E_EXISTS, none.
     """
-    state = store.data["feds"][log.fed]
-    lost = [n for n, epoch in sorted(log.epochs.items()) if vault.secret_of(state, epoch) is None]
+    log.roster.member(store.key.entry.fpr)
+    lost = lacking(store, log, moment)
     if not lost:
-        raise PolicyError("this keystore holds the secret of every agreed epoch", code="E_EXISTS")
+        raise PolicyError("this keystore holds the secret of every epoch in use", code="E_EXISTS")
     return lost

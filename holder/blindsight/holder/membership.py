@@ -81,9 +81,15 @@ def remove(store: Keystore, box: DropBox, log: Log, who: Entry) -> Envelope:
     """Make and sign a roster record without one member, trainer or operator.
 
     Raises:
-        MembershipError: E_ROSTER, too few members would stay, or this identity is no member.
+        MembershipError: E_ROSTER, too few members would stay, or this identity is no member; a member does not remove
+            itself, because the signature of who leaves counts for nothing.
     """
-    log.roster.member(store.key.entry.fpr)
+    if log.roster.member(store.key.entry.fpr) == who:
+        raise MembershipError(
+            "the signature of who leaves does not count",
+            code="E_ROSTER",
+            hint=f"another member types: blindsight holder federation remove {who.code[:9]}",
+        )
     lists = (log.roster.members, log.roster.trainers, log.roster.operators)
     rest = [tuple(entry for entry in entries if entry.fpr != who.fpr) for entries in lists]
     return _sign(store, box, log, changes.make_roster(log, *rest, promised=_promised(store, log)))
