@@ -381,7 +381,7 @@ def test_publishing_a_second_time_is_refused_with_a_hint(agreed):
     file = plans.save(agreed.root / "pets.npz")
     assert agreed.holder("anna", "publish", file)[0] == 0
     status, _, err = agreed.holder("anna", "publish", file)
-    assert (status, "[E_EXISTS]" in err, "hint: name another folder with --out" in err) == (1, True, True)
+    assert (status, "[E_EXISTS]" in err, "hint: --replaces" in err) == (1, True, True)
 
 
 def test_a_scheme_that_was_not_agreed_is_refused_with_a_hint(agreed):

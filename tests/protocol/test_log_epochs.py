@@ -163,11 +163,6 @@ def test_the_notice_of_a_newcomer_counts_from_the_day_it_belongs():
     assert codes(worlds.grown(joined, notice)) == ["E_NOTICE"]
 
 
-def test_a_warning_stays_when_an_epoch_is_retired():
-    log = worlds.grown(LOG, worlds.notice_of(LOG, KEYS[0]), worlds.retire_record(LOG, [1], KEYS))
-    assert codes(log) == ["E_RETIRED", "E_NOTICE"]
-
-
 def test_a_member_warns_of_an_epoch_once_however_often_it_says_so():
     notices = [worlds.notice_of(LOG, KEYS[0], text=f"reason {number}") for number in range(50)]
     log = worlds.grown(LOG, *notices)
@@ -183,10 +178,14 @@ def test_of_several_warnings_of_one_member_the_first_is_kept():
     assert worlds.grown(LOG, late, early).notices == (early,)
 
 
-def test_what_stands_against_an_epoch_is_named_in_order_retired_warned_ended():
-    notices = [worlds.notice_of(LOG, key) for key in KEYS[:2]]
-    log = worlds.grown(LOG, *notices, worlds.retire_record(LOG, [1], KEYS))
-    assert codes(log, moment=LATER) == ["E_RETIRED", "E_NOTICE", "E_NOTICE", "E_EXPIRED"]
+def test_what_stands_against_an_epoch_is_named_in_order_warned_ended():
+    log = worlds.grown(LOG, *(worlds.notice_of(LOG, key) for key in KEYS[:2]))
+    assert codes(log, moment=LATER) == ["E_NOTICE", "E_NOTICE", "E_EXPIRED"]
+
+
+def test_retiring_an_epoch_ends_what_was_warned_of():
+    log = worlds.grown(LOG, worlds.notice_of(LOG, KEYS[0]), worlds.retire_record(LOG, [1], KEYS))
+    assert codes(log, moment=LATER) == ["E_RETIRED", "E_EXPIRED"]
 
 
 def test_a_warning_names_who_warns_and_why():

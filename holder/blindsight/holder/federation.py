@@ -71,7 +71,7 @@ def offered(store: Keystore, box: DropBox, code: str | None) -> Envelope:
     if len(fits) == 1:
         return Envelope(fits[0].type, fits[0].payload, {})
     if not fits:
-        hint = "somebody types: blindsight holder federation create"
+        hint = "somebody types: blindsight holder federation create; to join one that stands: federation join CODE"
         raise MembershipError("no genesis in the drop-box names this identity", hint=hint)
     codes = ", ".join(people_code(e.id)[:9] for e in fits)
     hint = "name one with --federation CODE"

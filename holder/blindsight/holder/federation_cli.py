@@ -13,7 +13,6 @@ from blindsight.cli.output import emit, emit_facts, say
 from blindsight.holder import federation, joining, membership, site
 from blindsight.protocol.clock import now, to_text
 from blindsight.protocol.copies import missing_signers
-from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import people_code
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import PolicyError
@@ -112,7 +111,7 @@ def _changing(verbs: Verbs) -> list[argparse.ArgumentParser]:
 
 def _create(options: argparse.Namespace) -> int:
     with passphrase.opened(options) as store:
-        box = DropBox(options.dropbox)
+        box = site.box_of(options)
         genesis = federation.create(
             store,
             box,
@@ -128,14 +127,14 @@ def _create(options: argparse.Namespace) -> int:
 
 def _sign(options: argparse.Namespace) -> int:
     with passphrase.opened(options) as store:
-        genesis = federation.sign(store, DropBox(options.dropbox), options.federation)
+        genesis = federation.sign(store, site.box_of(options), options.federation)
         say("signed; read the federation code aloud with the other members, then: blindsight holder federation verify")
         return _describe(genesis, options)
 
 
 def _show(options: argparse.Namespace) -> int:
     with passphrase.opened(options) as store:
-        box = DropBox(options.dropbox)
+        box = site.box_of(options)
         if not store.data["feds"]:
             genesis = federation.offered(store, box, options.federation)
             return _describe(genesis, options, {"compared": "none", "signed by you": "no"})
@@ -177,7 +176,7 @@ def _join(options: argparse.Namespace) -> int:
     with passphrase.opened(options) as store:
         if store.key.entry.role != "holder":
             raise PolicyError("only a holder joins a federation", code="E_ROSTER", hint="blindsight holder device ask")
-        box, moment = DropBox(options.dropbox), now()
+        box, moment = site.box_of(options), now()
         log = joining.meet(store, box, options.code)
         joining.ask(store, box, log, moment=moment, expires=moment + timedelta(days=options.days))
         say("asked; read your fingerprint code to a member, who types: blindsight holder federation admit CODE")

@@ -179,7 +179,8 @@ def _begin(digest: str, dataset: str, out: Path, created: str, entropy: Callable
             sweep_parts(folder)
         return job
     if (out / manifest.FILE_NAME).exists():
-        raise DataError(f"{out} holds a published data set", code="E_EXISTS", hint="name another folder with --out")
+        hint = f"--replaces {out} makes a new edition of it; --out DIR publishes beside it"
+        raise DataError(f"{out} holds a published data set", code="E_EXISTS", hint=hint)
     out.mkdir(parents=True, exist_ok=True, mode=0o750)
     (out / "shards").mkdir(exist_ok=True, mode=0o750)
     (out / JOB_FOLDER).mkdir(mode=0o700, exist_ok=True)

@@ -6,13 +6,14 @@ import argparse
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from blindsight.cli import passphrase
 from blindsight.cli.output import say
 from blindsight.holder import federation
 from blindsight.holder.evidence import write_evidence
 from blindsight.protocol.dropbox import DropBox
-from blindsight.protocol.errors import ConflictError
+from blindsight.protocol.errors import ConflictError, DataError
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Log
 
@@ -55,5 +56,15 @@ def opened(options: argparse.Namespace) -> Iterator[Site]:
 
 
 def box_of(options: argparse.Namespace) -> DropBox:
-    """The drop-box that the options name."""
+    """The drop-box that the options name; a mistyped folder must not become an empty box.
+
+    Raises:
+        DataError: E_IO, there is no such folder.
+    """
+    if "://" not in options.dropbox and not Path(options.dropbox).is_dir():
+        raise DataError(
+            f"there is no drop-box at {options.dropbox}",
+            code="E_IO",
+            hint="a new one is made by: blindsight holder key init --dropbox DIR",
+        )
     return DropBox(options.dropbox)
