@@ -1,16 +1,20 @@
-"""Vectors of the ceremony: proposal, commit, reveal. FORMAT.md section D."""
+"""Vectors of the ceremony: proposal, commit, reveal, complaint, abort. FORMAT.md section D."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Any
 
+from blindsight.protocol import verdict
 from blindsight.protocol.encoding import from_b64, to_b64
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.identity import SigningKey
+from blindsight.protocol.messages import REASONS
+from blindsight.protocol.session import Phase, Session, commit_set
 from tests.protocol import worlds
+from tests.vectors.boxes import box
 from tests.vectors.federation import AGREED, FIRST, GENESIS, KEYS, LAB, LOG, RECORD, SECOND, STRANGER
-from tests.vectors.vector import MISSING, Vector, changed, forged, misspelt, refusals, signed
+from tests.vectors.vector import MISSING, SEALED, Vector, changed, forged, misspelt, refusals, signed, table
 
 BOX = hashlib.shake_256(b"a box that nobody opens").digest(1168)
 OFFER = worlds.proposal(FIRST, LOG)
@@ -166,4 +170,114 @@ def reveal() -> list[Vector]:
         ),
         Vector("reveal", "a second, different one", _session(made(commits="00" * 32), made()), "E_EQUIVOCATION"),
         Vector("reveal", "a box for the other member", _session(made()), facts),
+    ]
+
+
+def complaint() -> list[Vector]:
+    """D, step 4: the second member complains of the first one's box, and whoever has both commits judges."""
+    mine, theirs, seed = FIRST.entry.fpr, SECOND.entry.fpr, worlds.accepted(SECOND, LOG, OFFER).kem_seed
+    sound = {"v": 1, "type": "complaint", "sid": OFFER.mid, "from": theirs, "about": mine, "code": "E_BOX"}
+    sound |= {"kem_seed": to_b64(seed)}
+
+    def made(key: SigningKey = SECOND, **changes: Any) -> Envelope:
+        return signed("complaint", changed({**sound, "from": key.entry.fpr}, changes), [key])
+
+    whole = made()
+    codes: dict[str, dict[str, Envelope]] = {
+        "E_FORMAT": {
+            "another code": made(code="E_KCV"),
+            "a missing person": made(about=MISSING),
+            "a missing seed": made(kem_seed=MISSING),
+            "a seed of 31 bytes": made(kem_seed=to_b64(seed[:-1])),
+            "a seed in padded base64": made(kem_seed=sound["kem_seed"] + "="),
+            "an unknown field": made(text="it does not open"),
+            "another version": made(v=2),
+            "the payload type of an abort": signed("abort", whole.payload, [SECOND]),
+        },
+        "E_CANON": {"the payload is not canonical": misspelt(whole, [SECOND])},
+        "E_SID": {"of another session": made(sid="00" * 32)},
+        "E_ROSTER": {
+            "about its author": made(about=theirs),
+            "about a stranger": made(about=STRANGER.entry.fpr),
+            "from a stranger": made(STRANGER),
+            "from a trainer": made(LAB),
+        },
+        "E_QUORUM": {
+            "no signature": Envelope(whole.type, whole.payload, {}),
+            "two signatures": whole.signed(FIRST),
+            "the signature of another member": signed("complaint", sound, [FIRST]),
+        },
+        "E_SIG": {
+            "signed by another member under the keyid of its author": forged(whole, SECOND, FIRST),
+            "changed after it was signed": Envelope(whole.type, made(code="E_COMMIT").payload, whole.signatures),
+        },
+        "E_COMPLAINT": {"the seed of another key": made(kem_seed=to_b64(bytes(32)))},
+    }
+    again = _session(made(code="E_COMMIT"), MINE, THEIRS, whole)
+    facts = {"author": theirs, "mid": whole.mid, "void": True}
+    ends = {
+        "the box opens to what was committed": ([_revealed()], theirs),
+        "the box does not open": ([_revealed(to_b64(BOX))], mine),
+        "the box holds another value than was committed": ([_revealed(_sealed("another value", bytes(32)))], mine),
+        "the reveal is for other commits": ([_revealed(commits="00" * 32)], None),
+        "the reveal is not there": ([], None),
+    }
+    early = {**facts, "void": False, "at_fault": None}
+    return [
+        *table("complaint", codes, lambda found: _session(found, MINE, THEIRS)),
+        Vector("complaint", "a second, different one", again, "E_EQUIVOCATION"),
+        Vector("complaint", "the commit of its author is not there", _session(whole, MINE), early),
+        *(
+            Vector("complaint", name, _session(whole, MINE, THEIRS, *before), {**facts, "at_fault": fpr}, SEALED)
+            for name, (before, fpr) in ends.items()
+        ),
+    ]
+
+
+def _sealed(what: str, plain: bytes) -> str:
+    """A box of the first member for the second one, bound as a reveal's is."""
+    session = Session(FIRST.entry.fpr, LOG.roster.members, OFFER, Phase.COMMITTED, COMMITS)
+    info = verdict.box_context(session, commit_set(session), FIRST.entry.fpr, SECOND.entry.fpr)
+    return to_b64(box(f"reveal: {what}", worlds.accepted(SECOND, LOG, OFFER).kem_seed, plain, info))
+
+
+def _revealed(sealed: str = "", **changes: Any) -> Envelope:
+    """The first member's reveal."""
+    sealed = sealed or _sealed("the contribution", worlds.accepted(FIRST, LOG, OFFER).contribution)
+    session = Session(FIRST.entry.fpr, LOG.roster.members, OFFER, Phase.COMMITTED, COMMITS)
+    body = {"v": 1, "type": "reveal", "sid": OFFER.mid, "from": FIRST.entry.fpr}
+    body |= {"commits": commit_set(session).hex(), "boxes": {SECOND.entry.fpr: sealed}}
+    return signed("reveal", changed(body, changes), [FIRST])
+
+
+def abort() -> list[Vector]:
+    """D: a member leaves before it has confirmed."""
+    sound = {"v": 1, "type": "abort", "sid": OFFER.mid, "from": SECOND.entry.fpr, "reason": "person"}
+
+    def made(key: SigningKey = SECOND, **changes: Any) -> Envelope:
+        return signed("abort", changed({**sound, "from": key.entry.fpr}, changes), [key])
+
+    whole = made()
+    codes: dict[str, dict[str, Envelope]] = {
+        "E_FORMAT": {
+            "a reason that nobody knows": made(reason="tired"),
+            "a missing reason": made(reason=MISSING),
+            "an unknown field": made(text=""),
+            "a version that is true": made(v=True),
+            "another type in the payload": made(type="complaint"),
+        },
+        "E_CANON": {"the payload is not canonical": misspelt(whole, [SECOND])},
+        "E_SID": {"of another session": made(sid="00" * 32)},
+        "E_ROSTER": {"from a stranger": made(STRANGER), "from a trainer": made(LAB)},
+        "E_QUORUM": {"no signature": Envelope(whole.type, whole.payload, {}), "two signatures": whole.signed(FIRST)},
+        "E_SIG": {"signed by another member under the keyid of its author": forged(whole, SECOND, FIRST)},
+    }
+    return [
+        *table("abort", codes, _session),
+        Vector("abort", "a second, different one", _session(made(reason="deadline"), whole), "E_EQUIVOCATION"),
+        *(
+            Vector("abort", f"reason {reason}", _session(found), {"author": SECOND.entry.fpr, "mid": found.mid})
+            for reason in REASONS
+            for found in [made(reason=reason)]
+        ),
     ]

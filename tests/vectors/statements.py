@@ -18,7 +18,7 @@ from blindsight.protocol.manifest import labels_digest, task_of
 from blindsight.protocol.tag import Tag
 from tests.protocol import worlds
 from tests.vectors.federation import AGREED, FIRST, GENESIS, KEYS, LAB, LOG, OPERATOR, RECORD, SECOND, SECRET
-from tests.vectors.vector import MISSING, Vector, changed, forged, misspelt, refusals, signed
+from tests.vectors.vector import MISSING, Vector, changed, forged, misspelt, refusals, signed, table
 
 WORLD = worlds.World(KEYS, AGREED, SECRET)
 CHAIN = [GENESIS, RECORD]
@@ -116,7 +116,7 @@ def manifest() -> list[Vector]:
     }
     accepted: dict[str, Changes] = {"a manifest": {}, "no labels and no task": plain, "all optional fields": optional}
     return [
-        *_refused("manifest", codes, lambda found: {"log": CHAIN, "message": found}),
+        *table("manifest", codes, lambda found: {"log": CHAIN, "message": found}),
         *(
             Vector("manifest", n, {"log": CHAIN, "message": (m := _manifest(c))}, _facts(m))
             for n, c in accepted.items()
@@ -143,12 +143,6 @@ _PATHS = {
 def _facts(found: Envelope) -> dict[str, str]:
     predicate = found.body()["predicate"]
     return {"mid": found.mid, "holder": predicate["holder"], "tag": Tag.of(predicate).digest}
-
-
-def _refused(kind: str, codes: Mapping[str, Mapping[str, Any]], given: Any) -> list[Vector]:
-    """Refusals of several codes, each document wrapped as its reader needs it."""
-    wrapped = {code: {name: given(found) for name, found in cases.items()} for code, cases in codes.items()}
-    return [vector for code, cases in wrapped.items() for vector in refusals(kind, code, cases)]
 
 
 def admission() -> list[Vector]:
@@ -184,7 +178,7 @@ def admission() -> list[Vector]:
         "two holders with different splits": [_manifest({}), _of(SECOND, dataset=split)],
     }
     return [
-        *_refused("admission", codes, _offered),
+        *table("admission", codes, _offered),
         Vector("admission", "an epoch that has ended", {**_offered([_manifest({})]), "at": later}, "E_EXPIRED"),
         *(Vector("admission", name, _offered(found), {"admitted": len(found)}) for name, found in accepted.items()),
     ]
@@ -290,7 +284,7 @@ def bundle_statement() -> list[Vector]:
     }
     facts = {"mid": sound.mid, "trainer": LAB.entry.fpr, "tag": Tag.of(BUNDLE).digest}
     return [
-        *_refused("bundle-statement", codes, lambda found: {"log": CHAIN, "message": found}),
+        *table("bundle-statement", codes, lambda found: {"log": CHAIN, "message": found}),
         Vector("bundle-statement", "a statement", {"log": CHAIN, "message": sound}, facts),
     ]
 
@@ -321,9 +315,9 @@ def bundle() -> list[Vector]:
     facts = {"tag": Tag.of(BUNDLE).digest, "classes": list(worlds.CLASSES), "shape": [8, 8, 3]}
     extra = {**FILES, "README.txt": b"signed too"}
     return [
-        *_refused("bundle", log_faults, lambda stated: _folder(_bundle(stated), FILES)),
-        *_refused("bundle", file_faults, lambda files: _folder(_bundle({}), files)),
-        *_refused("bundle", signed_faults, lambda files: _folder(_bundle({}, _digests(files)), files)),
+        *table("bundle", log_faults, lambda stated: _folder(_bundle(stated), FILES)),
+        *table("bundle", file_faults, lambda files: _folder(_bundle({}), files)),
+        *table("bundle", signed_faults, lambda files: _folder(_bundle({}, _digests(files)), files)),
         Vector(
             "bundle",
             "an epoch that has ended",

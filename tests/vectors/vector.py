@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from blindsight.protocol.identity import SigningKey
 from tests.protocol.worlds import as_json
 
 COMMAND = "python -m tests.vectors.make"
+SEALED = f"{COMMAND}, with what was sealed once, at random: boxes.json"
 MISSING: Any = object()
 
 
@@ -27,12 +28,14 @@ class Vector:
         sentence: its property, the one thing that this vector is about; the file's name follows from it.
         given: bytes as they stand in a file, or a JSON value (a string is text, an envelope an object).
         expected: the code of the refusal, or the facts that an accepting reader finds.
+        made_by: how it was made.
     """
 
     kind: str
     sentence: str
     given: Any
     expected: str | Mapping[str, Any]
+    made_by: str = COMMAND
 
     @property
     def path(self) -> str:
@@ -45,13 +48,24 @@ class Vector:
         binary = isinstance(self.given, bytes)
         given = {"given_b64": b64encode(self.given).decode()} if binary else {"given": self.given}
         head = {"property": self.sentence, "kind": self.kind}
-        document = {**head, **given, "expected": self.expected, "made_by": COMMAND}
+        document = {**head, **given, "expected": self.expected, "made_by": self.made_by}
         return json.dumps(document, indent=1, default=as_json).encode() + b"\n"
 
 
 def refusals(kind: str, code: str, cases: Mapping[str, Any]) -> list[Vector]:
     """Vectors refused with one code: property → given."""
     return [Vector(kind, sentence, given, code) for sentence, given in cases.items()]
+
+
+def table(
+    kind: str, codes: Mapping[str, Mapping[str, Any]], given: Callable[[Any], Any], made_by: str = COMMAND
+) -> list[Vector]:
+    """Vectors refused with several codes: code → property → what ``given`` wraps as the reader needs it."""
+    return [
+        Vector(kind, sentence, given(found), code, made_by)
+        for code, cases in codes.items()
+        for sentence, found in cases.items()
+    ]
 
 
 def changed(body: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Log:
         found = []
         if number in self.retired:
             found.append(PolicyError(f"epoch {number} is retired: {self.retired[number]}", code="E_RETIRED"))
-        for body in self.warnings(number):
+        for body in () if found else self.warnings(number):  # retiring an epoch ends the matter
             author = self.roster.member(body["from"]).label
             found.append(PolicyError(f"{author} warns that epoch {number} is known: {body['text']}", code="E_NOTICE"))
         if is_past(self.epoch(number).not_after, moment):
