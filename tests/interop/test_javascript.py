@@ -1,7 +1,9 @@
-"""Others can write it again: key expansion, ceremony and schemes in JavaScript, from FORMAT.md, against our vectors."""
+"""Others can write it again: key expansion, ceremony, schemes and documents in JavaScript, from FORMAT.md alone."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ PROGRAMS = Path(__file__).parent / "javascript"
 VECTORS = ROOT / "tests" / "vectors"
 ACCEPTED = sorted((VECTORS / "accepted").glob("*.json"))
 ELSEWHERE = {"time", "genesis", "epoch", "admission", "bundle", "tensor-file", "shard"}
+ELSEWHERE |= {"log-file", "grant", "delegate", "keystore", "marker"}
 FORMAT = ROOT / "protocol" / "FORMAT.md"
 FILES = ("key_expansion.json", "ceremony.json", "le.json")
 OLDEST = 18
@@ -126,10 +129,22 @@ def test_accepted_documents_have_the_same_ids_codes_and_signatures_in_javascript
     assert set(answers) >= {name for name, kind in kinds.items() if kind not in ELSEWHERE}
 
 
-@pytest.mark.parametrize("fact", ["mid", "holder", "tag"])
-def test_another_fact_about_a_document_is_noticed(node, fact, tmp_path):
-    vector = json.loads((VECTORS / "accepted" / "manifest-a-manifest.json").read_bytes())
-    vector["expected"][fact] = other(vector["expected"][fact])
+FACTS = {
+    "manifest-a-manifest": ["mid", "holder", "tag"],
+    "roster-a-newcomer": ["record", "members", "trainers"],
+    "notice-two-members-warn": ["counts"],
+    "join-a-member": ["mid", "fpr", "code"],
+    "sealing-a-shard-of-16384-bytes": ["mid", "holder"],
+    "sealed-file-a-shard-of-exactly-one-chunk": ["file_key", "context", "plain_sha256"],
+    "recovery-code-a-code": ["seed", "code", "paper"],
+}
+
+
+@pytest.mark.parametrize(("name", "fact"), [(name, fact) for name, facts in FACTS.items() for fact in facts])
+def test_another_fact_about_a_document_is_noticed(node, name, fact, tmp_path):
+    vector = json.loads((VECTORS / "accepted" / f"{name}.json").read_bytes())
+    value = vector["expected"][fact]
+    vector["expected"][fact] = [other(value[0]), *value[1:]] if isinstance(value, list) else other(value)
     (tmp_path / "changed.json").write_text(json.dumps(vector))
     assert run(node, tmp_path, program="accepted.mjs") == (1, {"changed.json": False})
 
@@ -138,5 +153,16 @@ def test_a_signature_that_does_not_fit_is_noticed(node, tmp_path):
     vector = json.loads((VECTORS / "accepted" / "card-a-card.json").read_bytes())
     (signature,) = vector["given"]["signatures"]
     signature["sig"] = signature["sig"][::-1].lstrip("=") + "=="
+    (tmp_path / "changed.json").write_text(json.dumps(vector))
+    assert run(node, tmp_path, program="accepted.mjs") == (1, {"changed.json": False})
+
+
+@pytest.mark.parametrize("place", [0, 30, 60, -1])
+def test_a_changed_byte_of_a_sealed_file_is_noticed(node, place, tmp_path):
+    vector = json.loads((VECTORS / "accepted" / "sealed-file-a-shard-of-40-bytes.json").read_bytes())
+    data = bytearray(base64.b64decode(vector["given"]["file_b64"]))
+    data[place] ^= 1
+    vector["given"]["file_b64"] = base64.b64encode(data).decode()
+    vector["given"]["sealed"]["sha256"] = hashlib.sha256(data).hexdigest()
     (tmp_path / "changed.json").write_text(json.dumps(vector))
     assert run(node, tmp_path, program="accepted.mjs") == (1, {"changed.json": False})

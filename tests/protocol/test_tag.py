@@ -43,7 +43,13 @@ def test_what_a_stream_does_not_state_is_not_compared(tag):
 
 def test_a_stream_states_its_tag_and_its_senders_head(world, tag):
     assert read_stream_tag(stream_tag(tag, world.log.head)) == (tag.digest, world.log.head)
-    assert read_stream_tag(f"  {tag.digest.upper()}\n") == (tag.digest, None)
+    assert read_stream_tag(tag.digest) == (tag.digest, None)
+
+
+@pytest.mark.parametrize("spelling", [str.upper, lambda text: f" {text}", lambda text: f"{text}\n"])
+def test_a_tag_in_another_spelling_is_refused(tag, spelling):
+    with pytest.raises(SchemeError):
+        read_stream_tag(spelling(tag.digest))
 
 
 @pytest.mark.parametrize(

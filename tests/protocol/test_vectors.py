@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from blindsight.protocol import agreement, bundle, fields, manifest, shard, tensorfile
+from blindsight.holder.ciphers import cipher_for
+from blindsight.protocol import agreement, bundle, fields, kem, keystore, logfile, manifest, shard, tensorfile, verdict
 from blindsight.protocol.admission import verify_federation
 from blindsight.protocol.clock import is_past
+from blindsight.protocol.copies import assembled
+from blindsight.protocol.delegate import open_delegate
 from blindsight.protocol.dropbox import read_card
 from blindsight.protocol.encoding import canonical, from_b64, parse_canonical, people_code
 from blindsight.protocol.envelope import Envelope
-from blindsight.protocol.errors import BlindsightError
+from blindsight.protocol.errors import BlindsightError, MembershipError, SchemeError
+from blindsight.protocol.grant import open_grant, read_join
 from blindsight.protocol.identity import Entry
+from blindsight.protocol.keystore import Unlock, recovery
 from blindsight.protocol.log import Log
-from blindsight.protocol.records import read_epoch, read_genesis
-from blindsight.protocol.tag import Tag
-from tests.vectors import make
+from blindsight.protocol.manifest import Manifest
+from blindsight.protocol.recipient import read_recipient
+from blindsight.protocol.records import ROSTER, read_epoch, read_genesis, read_record
+from blindsight.protocol.scheme import check_value
+from blindsight.protocol.sealedfile import Stamp, unseal_file
+from blindsight.protocol.sealing import context, file_key, plain_stamp, read_sealing
+from blindsight.protocol.tag import Tag, read_stream_tag
+from blindsight.protocol.transport.names import demand_safe
+from tests.protocol import vaults
+from tests.vectors import boxes, make
+from tests.vectors.vector import COMMAND, SEALED
 
 FOLDER = make.FOLDER
 REFUSED, ACCEPTED = (sorted((FOLDER / side).glob("*.json")) for side in make.SIDES)
 FIELDS = {"property", "kind", "expected", "made_by"}
-LARGEST = 20_000
+LARGEST = 30_000
 
 
 def moment(text: str) -> datetime:
@@ -110,15 +125,166 @@ def read_proposal(given: dict[str, Any]) -> dict[str, Any]:
     return {"sid": message.mid, "epoch": body["epoch"], "seq": body["seq"]}
 
 
-def read_message(given: dict[str, Any]) -> dict[str, Any]:
+def taken_in(given: dict[str, Any]) -> tuple[agreement.Session, Envelope, str]:
+    """A member's session that has taken a message in, the message, and its author."""
     log, message = log_of(given), envelope(given["message"])
     me, *_ = log.roster.members
     session = agreement.Session(me.fpr, log.roster.members, envelope(given["proposal"]), agreement.Phase.COMMITTED)
     for known in [*envelopes(given["before"]), message]:
         session = agreement.receive(session, known)
-    author = message.body()["from"]
-    taken = session.commits if message.type == agreement.COMMIT else session.reveals
-    return {"author": author, "mid": taken[author].mid}
+    return session, message, message.body()["from"]
+
+
+def read_message(given: dict[str, Any]) -> dict[str, Any]:
+    session, message, author = taken_in(given)
+    taken = {"commit": session.commits, "reveal": session.reveals, "abort": session.aborts}
+    return {"author": author, "mid": taken[message.body()["type"]][author].mid}
+
+
+def read_complaint(given: dict[str, Any]) -> dict[str, Any]:
+    session, message, author = taken_in(given)
+    found = verdict.judge(session, message)
+    faulty = {" rightly": message.body()["about"], " falsely": author}
+    fault = next((fpr for word, fpr in faulty.items() if found and word in found), None)
+    return {"author": author, "mid": session.complaints[author].mid, "void": found is not None, "at_fault": fault}
+
+
+def read_change(given: dict[str, Any]) -> dict[str, Any]:
+    log, copies = log_of(given), envelopes(given["records"])
+    quorum, grown = log.following(copies[0])
+    record = assembled(copies, quorum.entries)
+    if quorum.missing(record.signatures):
+        raise MembershipError("signatures are missing", code="E_QUORUM")
+    assert Log.build([*log.records, *copies]).head == grown.head == {"seq": grown.seq, "id": record.mid}
+    facts: dict[str, Any] = {"record": record.mid, "seq": grown.seq}
+    if record.type != ROSTER:
+        return {**facts, "retired": list(grown.retired)}
+    lists = {place: getattr(grown.roster, place) for place in ("members", "trainers", "operators")}
+    return facts | {place: [entry.fpr for entry in entries] for place, entries in lists.items()}
+
+
+def read_notices(given: dict[str, Any]) -> dict[str, Any]:
+    found = envelopes(given["notices"])
+    for notice in found:
+        fields.demand(fields.constant("notice"), read_record(notice)["type"], "the notice")
+    log = Log.build([*envelopes(given["log"]), *found])
+    objections = [objection.code for objection in log.objections(1, moment(given["at"]))]
+    return {"counts": [notice.mid for notice in log.notices], "objections": objections}
+
+
+def read_log_file(given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    (folder / "log").write_bytes(given["text"].encode())
+    log = logfile.read_log(folder / "log", given.get("code"))
+    return {"code": log.code, "seq": log.seq, "records": len(log.records), "notices": len(log.notices)}
+
+
+def read_request(given: dict[str, Any]) -> dict[str, Any]:
+    found = read_join(envelope(given["message"]), log_of(given).fed, moment(given["at"]))
+    return {"mid": found.envelope.mid, "fpr": found.entry.fpr, "role": found.entry.role, "code": found.entry.code}
+
+
+def asked(given: dict[str, Any]) -> dict[str, Any]:
+    """What whoever asked for a secret knows of its own request."""
+    return {"me": given["me"], "join": given["join"], "kem_seed": bytes.fromhex(given["kem_seed"])}
+
+
+def read_grant(given: dict[str, Any]) -> dict[str, Any]:
+    secrets = open_grant(envelope(given["message"]), log_of(given), **asked(given))
+    return {"secrets": {str(number): secret.hex() for number, secret in secrets.items()}}
+
+
+def read_delegation(given: dict[str, Any]) -> dict[str, Any]:
+    lent = open_delegate(envelope(given["message"]), log_of(given), **asked(given))
+    if check_value(lent.descriptor, lent.key, cipher_for(lent.descriptor, lent.key).encrypt) != lent.tag.scv:
+        raise SchemeError("the key does not give the check value", code="E_SCV")
+    return {"key": lent.key.hex()}
+
+
+def read_offer(given: dict[str, Any]) -> dict[str, Any]:
+    found = read_recipient(envelope(given["message"]), log_of(given), moment(given["at"]))
+    return {"mid": found.mid, "fpr": found.entry.fpr}
+
+
+def read_sealed(given: dict[str, Any]) -> dict[str, Any]:
+    log, mine = log_of(given), given["open"]
+    found = read_sealing(envelope(given["message"]), log, manifest.read(envelope(given["manifest"]), log))
+    data_key = found.data_key(mine["fpr"], mine["recipient"], bytes.fromhex(mine["kem_seed"]))
+    sizes = [one.sealed.bytes for one in found.shards(data_key)]
+    return {"mid": found.envelope.mid, "holder": found.body["from"], "sizes": sizes, "data_key": data_key.hex()}
+
+
+def read_sealed_file(given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    signed = envelope(given["manifest"])
+    offer = Manifest(signed, "site-0", signed.body()["predicate"])
+    (listed,) = offer.predicate["shards"]
+    key, bound = file_key(bytes.fromhex(given["data_key"]), offer, listed), context(offer, listed)
+    source, target = folder / "00000.cobblestone", folder / "00000.safetensors"
+    source.write_bytes(base64.b64decode(given["file_b64"], validate=True))
+    try:
+        unseal_file(source, target, key, bound, Stamp(**given["sealed"]), plain_stamp(listed))
+    except BlindsightError:
+        assert not target.exists()
+        raise
+    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    size = source.stat().st_size
+    return {"file_key": key.hex(), "context": bound.decode(), "size": size, "plain_sha256": digest}
+
+
+@contextlib.contextmanager
+def unlocking(given: dict[str, str], folder: Path) -> Iterator[Unlock]:
+    """What somebody has, with the keyring or the key service that keeps it put in place."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "keyring" in given:
+            held = vaults.install_keyring(patch)
+            held.update({("blindsight", entry): key for entry, key in given["keyring"].items()})
+            yield Unlock(keyring=True)
+        elif "vault" in given:
+            vaults.install_vault(folder / "plugin", patch)
+            (folder / "plugin" / "key").write_bytes(bytes.fromhex(given["vault"]))
+            patch.chdir(folder / "plugin")
+            yield Unlock(pin=vaults.asked)
+        elif "recovery" in given:
+            yield Unlock(recovery=lambda: recovery.read_code(given["recovery"]))
+        else:
+            yield Unlock.of(given["passphrase"].encode())
+
+
+def written_keystore(given: dict[str, Any], folder: Path) -> Path:
+    """The keystore and its marker as they lie on a disk."""
+    path = folder / "keystore.json"
+    for place, text in ((path, given["file"]), (folder / "keystore.json.gen", given["marker"])):
+        if text is not None:
+            place.write_bytes(text.encode())
+            place.chmod(0o600)
+    return path
+
+
+def read_keystore(given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    path = written_keystore(given, folder)
+    with unlocking(given["unlock"], folder) as unlock, keystore.opened(path, unlock) as store:
+        return {"fpr": store.key.entry.fpr, "slot": store.number}
+
+
+def read_marker(given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    read_keystore(given, folder)
+    return {"after": (folder / "keystore.json.gen").read_text()}
+
+
+def read_paper(given: dict[str, Any]) -> dict[str, Any]:
+    seed = recovery.read_code(given["typed"])
+    paper = recovery.label(recovery.maker(kem.public_key(seed))(bytes(32), "00" * 16))
+    return {"seed": seed.hex(), "code": recovery.write_code(seed), "paper": paper}
+
+
+def read_stated(given: dict[str, Any]) -> dict[str, Any]:
+    digest, head = read_stream_tag(given["text"])
+    if head is not None:
+        log_of(given).demand_head(head, "the stream")
+    return {"digest": digest, "head": head}
+
+
+def read_name(given: str) -> dict[str, Any]:
+    return {"parts": demand_safe(given).split("/")}
 
 
 def read_manifest(given: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +349,23 @@ READERS: dict[str, Callable[..., dict[str, Any]]] = {
     "propose": read_proposal,
     "commit": read_message,
     "reveal": read_message,
+    "complaint": read_complaint,
+    "abort": read_message,
+    "roster": read_change,
+    "retire": read_change,
+    "notice": read_notices,
+    "log-file": read_log_file,
+    "join": read_request,
+    "grant": read_grant,
+    "delegate": read_delegation,
+    "keystore": read_keystore,
+    "marker": read_marker,
+    "recovery-code": read_paper,
+    "recipient": read_offer,
+    "sealing": read_sealed,
+    "sealed-file": read_sealed_file,
+    "stream-tag": read_stated,
+    "name": read_name,
     "manifest": read_manifest,
     "admission": read_offers,
     "bundle-statement": read_statement,
@@ -192,7 +375,7 @@ READERS: dict[str, Callable[..., dict[str, Any]]] = {
     "shard": read_shard,
 }
 OF_BYTES = {"canonical", "envelope"}
-OF_FILES = {"bundle", "tensor-file", "shard"}
+OF_FILES = {"bundle", "tensor-file", "shard", "log-file", "sealed-file", "keystore", "marker"}
 
 
 def answer(vector: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -228,7 +411,7 @@ def test_every_vector_says_its_property_and_who_made_it_in_one_small_file():
         vector = json.loads(path.read_bytes())
         assert set(vector) - {"given", "given_b64"} == FIELDS, path.name
         assert len(vector) == len(FIELDS) + 1, path.name
-        assert vector["made_by"] == "python -m tests.vectors.make"
+        assert vector["made_by"] in (COMMAND, SEALED)
         assert path.stat().st_size < LARGEST, path.name
 
 
@@ -245,5 +428,6 @@ def test_making_removes_what_is_made_no_longer_and_leaves_other_files(tmp_path):
     (tmp_path / "key_expansion.json").write_text("{}")
     count = make.write(tmp_path)
     assert count == len(list(tmp_path.glob("*/*.json")))
+    assert (tmp_path / boxes.NAME).read_bytes() == (FOLDER / boxes.NAME).read_bytes()
     assert not (tmp_path / "refused" / "old.json").exists()
     assert (tmp_path / "key_expansion.json").exists()

@@ -176,8 +176,9 @@ def reveal() -> list[Vector]:
 def complaint() -> list[Vector]:
     """D, step 4: the second member complains of the first one's box, and whoever has both commits judges."""
     mine, theirs, seed = FIRST.entry.fpr, SECOND.entry.fpr, worlds.accepted(SECOND, LOG, OFFER).kem_seed
+    shown = to_b64(seed)
     sound = {"v": 1, "type": "complaint", "sid": OFFER.mid, "from": theirs, "about": mine, "code": "E_BOX"}
-    sound |= {"kem_seed": to_b64(seed)}
+    sound |= {"kem_seed": shown}
 
     def made(key: SigningKey = SECOND, **changes: Any) -> Envelope:
         return signed("complaint", changed({**sound, "from": key.entry.fpr}, changes), [key])
@@ -189,7 +190,7 @@ def complaint() -> list[Vector]:
             "a missing person": made(about=MISSING),
             "a missing seed": made(kem_seed=MISSING),
             "a seed of 31 bytes": made(kem_seed=to_b64(seed[:-1])),
-            "a seed in padded base64": made(kem_seed=sound["kem_seed"] + "="),
+            "a seed in padded base64": made(kem_seed=shown + "="),
             "an unknown field": made(text="it does not open"),
             "another version": made(v=2),
             "the payload type of an abort": signed("abort", whole.payload, [SECOND]),

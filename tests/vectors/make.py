@@ -1,7 +1,8 @@
 """Write the vectors with one property each: ``python -m tests.vectors.make [folder]``, by hand, from the root.
 
-Everything follows from constants, so the same code writes the same bytes. A new kind is one function that lists its
-vectors, named in ``KINDS``, and one reader in ``tests/protocol/test_vectors.py``.
+Everything follows from constants, and from what was sealed once and is kept (``boxes``), so the same code writes the
+same bytes. A new kind is one function that lists its vectors, named in ``KINDS``, and one reader in
+``tests/protocol/test_vectors.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,19 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.vectors import ceremony, documents, statements, tensors, texts
+from tests.vectors import (
+    boxes,
+    ceremony,
+    documents,
+    keystores,
+    lending,
+    membership,
+    spellings,
+    statements,
+    tensors,
+    texts,
+    travelling,
+)
 from tests.vectors.vector import Vector
 
 FOLDER = Path(__file__).parent
@@ -25,14 +38,31 @@ KINDS: Sequence[Callable[[], list[Vector]]] = (
     documents.card,
     documents.genesis,
     documents.epoch,
+    membership.roster,
+    membership.retire,
+    membership.notice,
+    membership.exported_log,
     ceremony.propose,
     ceremony.commit,
     ceremony.reveal,
+    ceremony.complaint,
+    ceremony.abort,
+    lending.join,
+    lending.grant,
+    lending.delegate,
+    keystores.keystore,
+    keystores.marker,
+    spellings.recovery_code,
     statements.manifest,
     statements.admission,
+    travelling.recipient,
+    travelling.sealing,
+    travelling.sealed_file,
     statements.bundle_statement,
     statements.bundle,
     statements.tag,
+    spellings.stream_tag,
+    spellings.name,
     tensors.tensor_file,
     tensors.shard,
 )
@@ -62,6 +92,7 @@ def write(folder: Path) -> int:
                 path.unlink()
     for name, content in files.items():
         (folder / name).write_bytes(content)
+    (folder / boxes.NAME).write_bytes(boxes.kept())
     return len(files)
 
 

@@ -108,7 +108,7 @@ def _predict(options: argparse.Namespace) -> int:
     from blindsight.operator.engine import Engine
 
     bundle, log = _opened(options)
-    declared, head = read_stream_tag(options.tag) if options.tag else (None, None)
+    declared, head = read_stream_tag(options.tag.strip().lower()) if options.tag else (None, None)
     if head:
         log.demand_head(head, "the input's tag")
     source = inputs.opened(options.input, Terms.of(bundle, declared), log)

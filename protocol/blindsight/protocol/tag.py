@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blindsight.protocol import fields
-from blindsight.protocol.encoding import canonical, tagged_hash
+from blindsight.protocol.encoding import MAX_INTEGER, canonical, tagged_hash
 from blindsight.protocol.errors import SchemeError
 from blindsight.protocol.fields import HEX32
 
@@ -90,9 +90,10 @@ def read_stream_tag(text: str) -> tuple[str, dict[str, Any] | None]:
     Raises:
         SchemeError: E_SCHEME, it is no tag.
     """
-    parts = text.strip().lower().split(".")
+    parts = text.split(".")
     head = {"seq": int(parts[1]), "id": parts[2]} if len(parts) == 3 and _NUMBER.fullmatch(parts[1]) else None
-    wrong = not HEX32.fullmatch(parts[0]) or (len(parts) > 1 and (head is None or not HEX32.fullmatch(parts[2])))
+    sound = head is not None and HEX32.fullmatch(parts[2]) and int(parts[1]) <= MAX_INTEGER
+    wrong = not HEX32.fullmatch(parts[0]) or (len(parts) > 1 and not sound)
     if wrong:
         raise SchemeError(
             f"expected a tag of 64 hex characters, got {text[:80]!r}", hint="operator check --json prints it"

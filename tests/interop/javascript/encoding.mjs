@@ -2,7 +2,7 @@
 
 import { createHash, createHmac } from "node:crypto";
 
-const CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+export const CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 export const utf8 = (text) => Buffer.from(text, "utf8");
 export const hex = (text) => Buffer.from(text, "hex");

@@ -18,7 +18,7 @@ from typing import Any
 
 from blindsight.protocol import fields
 from blindsight.protocol.encoding import canonical, parse_canonical
-from blindsight.protocol.errors import BlindsightError, KeystoreError
+from blindsight.protocol.errors import BlindsightError, FormatError, KeystoreError
 from blindsight.protocol.files import write_whole
 from blindsight.protocol.keystore.document import read_guarded
 
@@ -81,8 +81,10 @@ def _read(path: Path) -> dict[str, Any] | None:
     if not place.exists() and not place.is_symlink():
         return None
     try:
-        raw = read_guarded(place, MAX_BYTES)
-        marker: dict[str, Any] = parse_canonical(raw.removesuffix(b"\n"), "the marker", limit=MAX_BYTES)
+        line, newline, rest = read_guarded(place, MAX_BYTES).partition(b"\n")
+        if not newline or rest:
+            raise FormatError("the marker is not one line")
+        marker: dict[str, Any] = parse_canonical(line, "the marker", limit=MAX_BYTES)
         fields.demand(_SHAPE, marker, "the marker")
     except BlindsightError as error:
         raise _rollback(f"the marker {place} is unreadable, so whether {path} is the last save is not known") from error
