@@ -15,7 +15,7 @@ FED, OTHER = "ab" * 32, "cd" * 32
 
 
 def manifests(**serials):
-    return [SimpleNamespace(predicate={"dataset": {"id": name}, "serial": n}) for name, n in serials.items()]
+    return [SimpleNamespace(series=name, predicate={"serial": n}) for name, n in serials.items()]
 
 
 @pytest.fixture

@@ -266,6 +266,33 @@ def test_a_remembered_removal_is_kept_until_a_person_follows_the_greater_chain(s
     assert federation.follow(stores[0], box, fed).seq == 5
 
 
+def test_an_epoch_that_all_have_signed_counts_for_who_saw_a_slower_change_first(stores, box):
+    fed = founded(stores, box)
+    log = federation.follow(stores[0], box, fed)
+    keys = sorted((store.key for store in stores), key=lambda key: key.entry.fpr)
+    change = worlds.roster_record(log, [key.entry for key in keys[:2]], signers=keys[:2], seq=1)
+    box.put_record(change, fed, 1, keys[0].entry.fpr)
+    assert federation.follow(stores[0], box, fed).seq == 1
+    epoch = worlds.record(log, keys, seq=2, epoch=1)
+    box.put_record(epoch, fed, 2, keys[0].entry.fpr)
+    logs = [federation.follow(store, box, fed) for store in stores]
+    assert {log.records[-1].mid for log in logs} == {epoch.mid}
+
+
+def test_a_late_epoch_that_all_have_signed_does_not_outbid_what_came_after_the_change(stores, box):
+    fed = founded(stores, box)
+    log = federation.follow(stores[0], box, fed)
+    keys = sorted((store.key for store in stores), key=lambda key: key.entry.fpr)
+    removal = worlds.roster_record(log, [key.entry for key in keys[:2]], signers=keys[:2], seq=3)
+    box.put_record(removal, fed, 3, keys[0].entry.fpr)
+    federation.follow(stores[0], box, fed)
+    late = worlds.record(log, keys, seq=2, epoch=1)
+    box.put_record(late, fed, 2, keys[0].entry.fpr)
+    stolen = worlds.roster_record(worlds.grown(log, late), [key.entry for key in keys[1:]], signers=keys[1:], seq=9)
+    box.put_record(stolen, fed, 9, keys[1].entry.fpr)
+    assert federation.follow(stores[0], box, fed).seq == 3
+
+
 def test_a_signature_of_ones_own_that_the_keystore_has_forgotten_still_binds(stores, box):
     fed = founded(stores, box)
     log = federation.follow(stores[0], box, fed)
@@ -275,6 +302,16 @@ def test_a_signature_of_ones_own_that_the_keystore_has_forgotten_still_binds(sto
     federation.follow(stores[0], box, fed, told.append)
     assert stores[0].data["feds"][fed]["promised_seq"] == 7
     assert any("E_ROLLBACK" in sentence for sentence in told)
+
+
+def test_a_signature_of_ones_own_in_another_federation_binds_nothing_here(stores, box):
+    fed = founded(stores, box)
+    log, mine = federation.follow(stores[0], box, fed), stores[0].key
+    elsewhere = worlds.record(log, [mine], seq=2**39, epoch=1, fed="ab" * 32, prev="ab" * 32, roster="ab" * 32)
+    box.put_record(elsewhere, fed, 7, mine.entry.fpr)
+    told = []
+    federation.follow(stores[0], box, fed, told.append)
+    assert (stores[0].data["feds"][fed]["promised_seq"], told) == (0, [])
 
 
 def test_a_signature_that_only_claims_to_be_ones_own_binds_nobody(stores, box):

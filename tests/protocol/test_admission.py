@@ -9,7 +9,7 @@ from blindsight.protocol.admission import demand_admitted, verify_federation
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import FederationError
-from blindsight.protocol.manifest import labels_digest, task_of
+from blindsight.protocol.manifest import labels_digest, read, task_of
 from blindsight.protocol.scheme import Descriptor
 from tests.protocol import worlds
 from tests.protocol.worlds import LE, NOW
@@ -133,12 +133,17 @@ def test_an_older_head_of_the_same_log_is_no_fault():
 
 
 def test_an_older_serial_than_seen_before_names_the_holder():
-    dataset = WORLD.predicate(BERT)["dataset"]["id"]
-    blames_bert(WORLD.manifest(BERT), "E_ROLLBACK", serials={dataset: 2})
+    blames_bert(WORLD.manifest(BERT), "E_ROLLBACK", serials={read(WORLD.manifest(BERT), WORLD.log).series: 2})
 
 
 def test_the_serial_seen_before_may_come_again():
-    assert faults(serials={WORLD.predicate(BERT)["dataset"]["id"]: 1}) == set()
+    assert faults(serials={read(WORLD.manifest(BERT), WORLD.log).series: 1}) == set()
+
+
+def test_a_holder_that_names_anothers_data_set_does_not_age_it():
+    cleo = next(key for key in WORLD.keys if key is not BERT)
+    bold = WORLD.manifest(cleo, dataset=WORLD.predicate(BERT)["dataset"], serial=2**53 - 1)
+    assert faults(serials={read(bold, WORLD.log).series: 2**53 - 1}, keys=[BERT]) == set()
 
 
 def test_an_epoch_that_has_ended_names_everybody():

@@ -218,6 +218,19 @@ def test_no_more_is_read_than_a_document_may_have(tmp_path, place):
     assert len(piece.data) == MAX_DOCUMENT_BYTES + 1
 
 
+def test_a_pipe_in_a_folder_is_reported_and_makes_nobody_wait(tmp_path):
+    (tmp_path / "box" / "a").mkdir(parents=True)
+    os.mkfifo(tmp_path / "box" / "a" / "pipe.json")
+    (tmp_path / "box" / "a" / "terminal.json").symlink_to("/dev/tty")
+    box = Folder(tmp_path / "box")
+    box.put("a/zero.json", b"there")
+    pieces = list(box.documents("a"))
+    assert [piece.fault.code if piece.fault else piece.data for piece in pieces] == ["E_IO", "E_IO", b"there"]
+    with pytest.raises(BlindsightError) as caught:
+        box.fetch("a/pipe.json", tmp_path / "fetched")
+    assert caught.value.code == "E_IO"
+
+
 @pytest.mark.parametrize("place", ["relay"], indirect=True)
 def test_a_relay_sends_large_files_elsewhere(tmp_path, box):
     (tmp_path / "large").write_bytes(bytes(MAX_DOCUMENT_BYTES + 1))

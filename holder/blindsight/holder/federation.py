@@ -136,7 +136,10 @@ def follow(store: Keystore, box: DropBox, fed: str, tell: Callable[[str], None] 
     remembered = [Envelope.from_bytes(text.encode()) for text in (*state["records"], *state["notices"])]
     offered = box.records(fed)
     keep = {record.mid for record in remembered if record.type in (ROSTER, RETIRE)} | set(state["decided"])
-    log = Log.build([*remembered, *offered, *box.signed(fed, NOTICES)], fed, keep)
+    everything = [*remembered, *offered, *box.signed(fed, NOTICES)]
+    log = Log.build(everything, fed, keep)
+    if log.outbid is not None and (agreed := _agreed_to(store, log, chosen(everything, fed, log.outbid.mid))):
+        log = Log.build(everything, fed, agreed.changes | set(state["decided"]))
     _tell_of_doubles(store, log, tell)
     _tell_of_outbidding(log, tell)
     _keep_own_word(store, log, offered, tell)
@@ -152,6 +155,18 @@ def follow(store: Keystore, box: DropBox, fed: str, tell: Callable[[str], None] 
         state["records"], state["notices"] = known, notices
         store.save()
     return log
+
+
+def _agreed_to(store: Keystore, log: Log, rival: Log) -> Log | None:
+    """A greater chain that leaves out a change known here, if this member has signed the epoch with which it parts.
+
+    Every member of that roster has signed it, so all follow it alike: a change signed before, and completed by
+    signatures that were slow, must not keep one of them behind.
+    """
+    parting = next(record for record in rival.records if record not in log.records)
+    mine = parting.type == EPOCH and parting.is_signed_by(store.key.entry) and parting.body()["seq"] > log.seq
+    decided = set(store.data["feds"][log.fed]["decided"])
+    return rival if mine and decided <= {record.mid for record in rival.records} else None
 
 
 def decide(store: Keystore, box: DropBox, fed: str, start: str) -> Log:
@@ -188,9 +203,8 @@ def _tell_of_outbidding(log: Log, tell: Callable[[str], None]) -> None:
 def _keep_own_word(store: Keystore, log: Log, offered: list[Envelope], tell: Callable[[str], None]) -> None:
     """A signature of one's own that the keystore has forgotten still binds: it was put back from an older copy."""
     state, me = store.data["feds"][log.fed], store.key.entry
-    seqs = [
-        record.body()["seq"] for record in offered if record.type in (ROSTER, EPOCH, RETIRE) and record.is_signed_by(me)
-    ]
+    mine = [one.body() for one in offered if one.type in (ROSTER, EPOCH, RETIRE) and one.is_signed_by(me)]
+    seqs = [body["seq"] for body in mine if body["fed"] == log.fed]  # one identity may serve two federations
     forgotten = max(seqs, default=0)
     if forgotten > state["promised_seq"]:
         tell(

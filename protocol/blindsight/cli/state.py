@@ -30,7 +30,7 @@ def folder() -> Path:
 
 
 def serials(fed: str) -> Mapping[str, int]:
-    """Data set id → greatest serial of a manifest admitted so far, in one federation.
+    """``Manifest.series`` → greatest serial of a manifest admitted so far, in one federation.
 
     Raises:
         FormatError: E_FORMAT, the file is damaged.
@@ -44,8 +44,7 @@ def remember(fed: str, manifests: Sequence[Manifest]) -> None:
         known = _read()
         mine = known.setdefault(fed, {})
         for manifest in manifests:
-            dataset = manifest.predicate["dataset"]["id"]
-            mine[dataset] = max(mine.get(dataset, 0), manifest.predicate["serial"])
+            mine[manifest.series] = max(mine.get(manifest.series, 0), manifest.predicate["serial"])
         write_whole(folder() / SERIALS, json.dumps(known, indent=1, sort_keys=True).encode() + b"\n", mode=0o600)
 
 

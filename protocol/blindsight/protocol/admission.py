@@ -50,7 +50,7 @@ def verify_federation(
         log: the verified membership log.
         offers: name for people (a path) → manifest as received, parsed or not.
         moment: the present time.
-        serials: data set id → greatest serial seen so far.
+        serials: series of a data set → greatest serial seen so far.
         despite_notice: whether a person has decided to use an epoch in spite of a warning.
 
     Returns:
@@ -107,7 +107,7 @@ def _alone(log: Log, manifest: Manifest, moment: datetime, serials: Mapping[str,
         log.demand_head(predicate["head"], "its manifest")
     except ProtocolError as error:
         faults.append(fault(error.code, error.message))
-    if predicate["serial"] < serials.get(predicate["dataset"]["id"], 0):
+    if predicate["serial"] < serials.get(manifest.series, 0):
         faults.append(fault("E_ROLLBACK", f"serial {predicate['serial']} is older than one seen before"))
     return faults
 

@@ -103,6 +103,11 @@ class Manifest:
         return Tag.of(self.predicate)
 
     @property
+    def series(self) -> str:
+        """What its serials count for: holder and data set. Ids are free: another holder may state the same one."""
+        return f"{self.predicate['holder']}/{self.predicate['dataset']['id']}"
+
+    @property
     def split(self) -> str:
         """``train``, ``val``, ``test``, ``calibration`` or ``inference``."""
         return str(self.predicate["dataset"]["split"])

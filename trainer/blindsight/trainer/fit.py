@@ -56,7 +56,7 @@ def verify(
         log_place: where the membership log lies.
         code: the federation code a person was told, if any.
         paths: folders with manifest and shards, at the nodes' sites.
-        serials: data set id → greatest serial seen so far.
+        serials: series of a data set → greatest serial seen so far.
         despite_notice: whether a person has decided to train in spite of a warning about the epoch.
 
     Raises:

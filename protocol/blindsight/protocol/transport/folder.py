@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES
 from blindsight.protocol.errors import FormatError
@@ -73,10 +77,19 @@ class Folder:
     def _piece(self, path: Path) -> Piece:
         name = path.relative_to(self.root).as_posix()
         try:
-            with path.open("rb") as file:
+            with _opened(path) as file:
                 return Piece(name, file.read(MAX_DOCUMENT_BYTES + 1))
         except OSError as error:
             return Piece(name, b"", FormatError(f"{path.name} cannot be read: {error.strerror}", code="E_IO"))
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A regular file, opened: whoever can write into the folder must not make us wait for a pipe or a terminal."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -86,7 +99,7 @@ def _holds(path: Path, data: bytes) -> bool:
 def _copy(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with source.open("rb") as reader, replacing(target) as writer:
+        with _opened(source) as reader, replacing(target) as writer:
             shutil.copyfileobj(reader, writer)
     except OSError as error:
         raise FormatError(f"{source} cannot be copied to {target}: {error.strerror}", code="E_IO") from error
