@@ -473,6 +473,38 @@ def test_who_leaves_after_having_seen_all_reveals_is_counted_whatever_reason_it_
     assert room.state("cleo")["aborts"].get(room.fpr("bert")) == 1
 
 
+@pytest.mark.parametrize("reason", ["rival", "head", "deadline", "abort"])
+def test_who_keeps_its_reveal_back_and_leaves_with_a_false_reason_is_counted(room, reason):
+    room.propose()
+    room.steps("bert", "cleo", "anna")
+    assert not list(room.sessions.glob(f"*/reveal-{room.fpr('bert')[:12]}.json"))
+    forged_abort(room, "bert", reason)
+    room.step("cleo")
+    assert room.state("cleo")["aborts"] == {room.fpr("bert"): 1}
+
+
+def test_who_leaves_because_another_one_did_is_not_counted(room):
+    room.propose()
+    room.steps("bert", "cleo", "anna")
+    forged_abort(room, "bert", "person")
+    room.steps("anna", "cleo")
+    assert room.state("cleo")["aborts"] == {room.fpr("bert"): 1}
+
+
+def test_a_false_complaint_is_counted_against_the_complainer(room):
+    room.propose()
+    room.steps("bert", "cleo", "anna", "bert")
+    false_complaint(room)
+    room.step("bert")
+    assert room.state("bert")["aborts"] == {room.fpr("anna"): 1}
+
+
+def test_a_wrong_box_is_counted_against_who_sealed_it_by_everybody(room):
+    complained(room)
+    room.step("cleo")
+    assert [room.state(name)["aborts"] for name in ("anna", "cleo")] == [{room.fpr("bert"): 1}] * 2
+
+
 # Set aside.
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blindsight.holder import notices, vault
 from blindsight.holder.member import Member
+from blindsight.protocol import verdict
 from blindsight.protocol.clock import is_past
 from blindsight.protocol.errors import ConflictError, PolicyError, ProtocolError, SignatureError
 from blindsight.protocol.session import Phase, Session
@@ -30,19 +31,27 @@ def late(me: Member, session: Session) -> ProtocolError:
 
 
 def _without_cause(me: Member, session: Session) -> list[str]:
-    """Who gave up although nothing forced it: reasons are claims, and who has seen all reveals may be choosing."""
+    """Who gave up although nothing forced it: reasons are claims, and who has seen all reveals may be choosing.
+
+    Whoever keeps its own reveal back has seen all the others' sooner than they: it is judged as if it had revealed.
+    """
     proposal = session.proposal.body()
-    reasons = {fpr: message.body()["reason"] for fpr, message in session.aborts.items() if fpr != session.me}
+    reasons = {fpr: message.body()["reason"] for fpr, message in session.aborts.items()}
     causes = {
         "deadline": is_past(proposal["deadline"], me.moment),
-        "abort": set(reasons.values()) != {"abort"} or session.me in session.aborts,
+        "abort": set(reasons.values()) != {"abort"} or bool(session.complaints),
         "head": proposal["prev"] != me.log.records[-1].mid,
     }
     return [
         fpr
         for fpr, reason in reasons.items()
-        if reason == "person" or (fpr in session.reveals and not causes.get(reason))
+        if fpr != session.me and (reason == "person" or (_could_see_all(session, fpr) and not causes.get(reason)))
     ]
+
+
+def _could_see_all(session: Session, fpr: str) -> bool:
+    """Whether a member had every other one's reveal, as far as is known here."""
+    return all(member.fpr in session.reveals for member in session.members if member.fpr != fpr)
 
 
 def fault_of(me: Member, session: Session) -> ProtocolError | None:
@@ -57,6 +66,8 @@ def fault_of(me: Member, session: Session) -> ProtocolError | None:
         return PolicyError(f"the ceremony was given up: {session.fault}{by}", code="E_ABORT")
     code, _, sentence = session.fault.partition(": ")
     complaints = list(session.complaints.values())
+    guilty = {verdict.at_fault(session, complaint) for complaint in complaints} - {None, session.me}
+    vault.blame(me.state, sorted(fpr for fpr in guilty if fpr))
     involved = {fpr for complaint in complaints for fpr in (complaint.body()["from"], complaint.body()["about"])}
     reveals = [session.reveals[fpr] for fpr in sorted(involved) if fpr in session.reveals]
     said = [session.proposal, *session.commits.values(), *reveals]  # what ``verdict.judge`` needs

@@ -77,6 +77,17 @@ def shows_key(commit: Envelope, complaint: Mapping[str, Any]) -> bool:
 
 def judge(session: Session, complaint: Envelope) -> str | None:
     """What a complaint means: a sentence that names who is at fault, or None when it proves nothing here (yet)."""
+    found = _weighed(session, complaint)
+    return found and found[0]
+
+
+def at_fault(session: Session, complaint: Envelope) -> str | None:
+    """The fingerprint of who is at fault in a complaint; None when that cannot be told here."""
+    found = _weighed(session, complaint)
+    return found and found[1]
+
+
+def _weighed(session: Session, complaint: Envelope) -> tuple[str, str | None] | None:
     body = complaint.body("complaint")
     author, about = session.entry(body["from"]), session.entry(body["about"])
     commit = session.commits.get(author.fpr)
@@ -85,12 +96,12 @@ def judge(session: Session, complaint: Envelope) -> str | None:
     beginning = f"E_COMPLAINT: {author.label} has complained about {about.label}"
     complete = all(member.fpr in session.commits for member in session.members)
     if not complete or about.fpr not in session.reveals:
-        return f"{beginning}; who is at fault cannot be told without all commits and the reveal"
+        return f"{beginning}; who is at fault cannot be told without all commits and the reveal", None
     commits = commit_set(session)
     if session.reveals[about.fpr].body()["commits"] != commits.hex():
-        return f"{beginning}, who reveals for other commits than mine: compare the sets of commits"
+        return f"{beginning}, who reveals for other commits than mine: compare the sets of commits", None
     try:
         opened(session, about, author.fpr, from_b64(body["kem_seed"]), commits)
     except SignatureError as error:
-        return f"{beginning} rightly: {error.message}"
-    return f"{beginning} falsely: the box opens to what was committed; at fault is {author.label}"
+        return f"{beginning} rightly: {error.message}", about.fpr
+    return f"{beginning} falsely: the box opens to what was committed; at fault is {author.label}", author.fpr
