@@ -256,11 +256,11 @@ def test_an_interrupted_fetch_leaves_no_manifest_and_goes_on(desk, monkeypatch):
     folder = desk.publish("pets-train", "lab", shards=3)
     fetch, calls = Folder.fetch, []
 
-    def breaking(self, name, target):
+    def breaking(self, name, target, most):
         calls.append(name)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        fetch(self, name, target)
+        fetch(self, name, target, most)
 
     monkeypatch.setattr(Folder, "fetch", breaking)
     assert desk.unseal("lab")[0] == cli.INTERRUPTED
@@ -408,9 +408,9 @@ def test_the_keystore_is_free_while_shards_are_fetched(desk, monkeypatch):
     desk.publish("pets-train", "lab")
     fetch = Folder.fetch
 
-    def looking(self, name, target):
+    def looking(self, name, target, most):
         assert len(desk.kept("lab")) == 1
-        fetch(self, name, target)
+        fetch(self, name, target, most)
 
     monkeypatch.setattr(Folder, "fetch", looking)
     assert desk.unseal("lab")[0] == 0

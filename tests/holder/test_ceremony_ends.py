@@ -164,6 +164,23 @@ def test_a_complaint_after_all_is_agreed_makes_the_others_warn_of_the_epoch(room
     assert caught.value.code == "E_NOTICE"
 
 
+def test_a_second_commit_made_afterwards_for_a_complaint_to_fit_makes_nobody_warn(room):
+    room.propose()
+    room.finish()
+    room.agreed()
+    sid, seed = room.log().latest.sid, bytes([7]) * 32
+    commit = {"v": 1, "type": "commit", "sid": sid, "from": room.fpr("cleo"), "kem": to_b64(kem.public_key(seed))}
+    second = Envelope.of("commit", commit | {"com": "ab" * 32}).signed(room.keys["cleo"])
+    body = {"v": 1, "type": "complaint", "sid": sid, "from": room.fpr("cleo"), "about": room.fpr("bert")}
+    body |= {"code": "E_BOX", "kem_seed": to_b64(seed)}
+    complaint = Envelope.of("complaint", body).signed(room.keys["cleo"])
+    room.box.put_message(second, room.fed, sid, "commit", "0" * 12)
+    room.box.put_message(complaint, room.fed, sid, "complaint", room.fpr("cleo"))
+    room.step("anna")
+    with room.store("anna") as store:
+        room.follow(store, "anna").demand_usable(1, worlds.NOW)
+
+
 def test_a_complaint_that_shows_another_key_is_refused_with_evidence_and_stops_nobody(room):
     room.propose()
     room.steps("bert", "cleo", "anna", "bert")
@@ -310,6 +327,15 @@ def test_a_proposal_after_its_deadline_is_passed_over(room):
     room.propose()
     progress = room.step("bert", moment=LATE)
     assert (progress.phase, codes(progress)) == ("idle", set())
+
+
+def test_a_proposal_of_an_epoch_that_has_ended_already_is_refused(room):
+    with room.store("anna") as store:
+        log = room.follow(store, "anna")
+    ended = worlds.proposal(room.keys["anna"], log, not_after="2020-01-01T00:00:00Z")
+    room.box.put_message(ended, room.fed, ended.mid, "propose", room.fpr("anna"))
+    progress = room.step("bert")
+    assert (progress.phase, codes(progress), room.session("bert")) == ("idle", {"E_EXPIRED"}, None)
 
 
 def test_ten_minutes_after_the_deadline_are_forgiven(room):

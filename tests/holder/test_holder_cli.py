@@ -223,7 +223,7 @@ def test_a_passphrase_in_the_environment_works_and_warns(ward, monkeypatch):
 
 def test_a_missing_keystore_is_named_with_the_way_to_make_one(desk):
     status, _, err = desk.holder("anna", "key show")
-    assert (status, "[E_MISSING]" in err, "hint: make one with: blindsight holder key init" in err) == (1, True, True)
+    assert (status, "[E_MISSING]" in err, "hint: make one with key init" in err) == (1, True, True)
 
 
 def test_a_refusal_under_json_is_one_object_on_stdout(desk):

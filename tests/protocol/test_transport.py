@@ -180,15 +180,24 @@ def test_a_file_goes_there_and_comes_back(tmp_path, box):
     (tmp_path / "source").write_bytes(data)
     box.send(tmp_path / "source", "a/shards/0.bin")
     assert box.files("a/shards") == ["0.bin"]
-    box.fetch("a/shards/0.bin", tmp_path / "new" / "target")
+    box.fetch("a/shards/0.bin", tmp_path / "new" / "target", 2**30)
     assert (tmp_path / "new" / "target").read_bytes() == data
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["target"]
+
+
+def test_no_more_is_fetched_than_expected(tmp_path, box):
+    (tmp_path / "source").write_bytes(bytes(1000))
+    box.send(tmp_path / "source", "a/x.bin")
+    with pytest.raises(BlindsightError) as caught:
+        box.fetch("a/x.bin", tmp_path / "target", 999)
+    assert (caught.value.code, (tmp_path / "target").exists()) == ("E_SHARD", False)
+    box.fetch("a/x.bin", tmp_path / "target", 1000)
 
 
 def test_a_file_that_is_not_there_is_a_sentence_and_leaves_nothing(tmp_path, box):
     box.put("a/one.json", b"x")
     with pytest.raises(BlindsightError) as caught:
-        box.fetch("a/two.bin", tmp_path / "target")
+        box.fetch("a/two.bin", tmp_path / "target", 2**30)
     assert caught.value.code == "E_IO"
     assert not (tmp_path / "target").exists()
 
@@ -227,7 +236,7 @@ def test_a_pipe_in_a_folder_is_reported_and_makes_nobody_wait(tmp_path):
     pieces = list(box.documents("a"))
     assert [piece.fault.code if piece.fault else piece.data for piece in pieces] == ["E_IO", "E_IO", b"there"]
     with pytest.raises(BlindsightError) as caught:
-        box.fetch("a/pipe.json", tmp_path / "fetched")
+        box.fetch("a/pipe.json", tmp_path / "fetched", 2**30)
     assert caught.value.code == "E_IO"
 
 

@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -188,9 +189,22 @@ def test_a_list_that_repeats_itself_without_end_is_given_up():
         documents(server.relay(seconds=0.1))
 
 
-def test_a_folder_without_end_is_given_up(monkeypatch):
+def test_a_folder_that_somebody_fills_shows_what_is_small(monkeypatch):
     monkeypatch.setattr(client, "MAX_FOLDER_BYTES", 100)
-    entries = [entry(f"a/{number}.json", bytes(60)) for number in range(3)]
+    bodies = {"a/0.json": bytes(90), "a/1.json": b"record", "a/2.json": bytes(80)}
+    by_digest = {hashlib.sha256(body).hexdigest(): body for body in bodies.values()}
+    entries = [entry(name, body) for name, body in bodies.items()]
+    with lying(
+        lambda method, path: page(*entries) if "?" in path else (200, by_digest[path.rpartition("/")[2]], {})
+    ) as server:
+        pieces = list(server.relay().documents("a"))
+    assert [piece.data for piece in pieces] == [b"", b"record", bytes(80)]
+    assert "in one folder" in pieces[0].fault.message
+
+
+def test_a_folder_that_is_larger_than_listed_is_given_up(monkeypatch):
+    monkeypatch.setattr(client, "MAX_FOLDER_BYTES", 100)
+    entries = [entry(f"a/{number}.json", bytes(60)) | {"bytes": 1} for number in range(3)]
     with lying(lambda method, path: page(*entries) if "?" in path else (200, bytes(60), {})) as server:
         found = server.relay().documents("a")
         assert len(next(found).data) == 60
@@ -428,6 +442,18 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tls):
     with pytest.raises(FormatError, match="does not verify"):
         tls.party().put("a/x.json", b"1")
     assert tls.store.room("ward-7") is None
+
+
+def test_lines_that_never_shake_hands_count_too(tls, monkeypatch):
+    from blindsight.relay import server
+
+    monkeypatch.setattr(server, "MAX_CONNECTIONS_OF_ONE", 2)
+    parts = urlsplit(tls.url)
+    with contextlib.ExitStack() as lines:
+        silent = [
+            lines.enter_context(socket.create_connection((parts.hostname, parts.port), timeout=20)) for _ in range(3)
+        ]
+        assert silent[2].recv(1) == b""
 
 
 def test_a_certificate_that_the_machine_knows_is_taken(tls, certificate, monkeypatch):

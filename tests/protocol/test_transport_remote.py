@@ -68,7 +68,7 @@ def failing(*words, **options):
 def use(box, folder):
     box.send(folder / "source", "a/two.bin")
     box.put("a/one.json", b"2")
-    box.fetch("a/one.json", folder / "target")
+    box.fetch("a/one.json", folder / "target", 2**20)
     list(box.documents("a"))
 
 

@@ -51,7 +51,7 @@ class Memory:
     def send(self, source: Path, name: str) -> None:
         self.put(name, source.read_bytes())
 
-    def fetch(self, name: str, target: Path) -> None:
+    def fetch(self, name: str, target: Path, most: int) -> None:
         found = [data for other, data in self.pieces if other == name]
         if not found:
             raise FormatError(f"there is no {name}", code="E_IO")
@@ -129,8 +129,8 @@ class Adversary:
     def send(self, source: Path, name: str) -> None:
         self.inner.send(source, name)
 
-    def fetch(self, name: str, target: Path) -> None:
-        self.inner.fetch(name, target)
+    def fetch(self, name: str, target: Path, most: int) -> None:
+        self.inner.fetch(name, target, most)
 
     def documents(self, folder: str) -> Iterator[Piece]:
         """What this party is shown."""

@@ -31,7 +31,7 @@ def test_files_pass_through_it(tmp_path):
     (tmp_path / "source").write_bytes(b"x")
     box = hostile()
     box.send(tmp_path / "source", "f/data.bin")
-    box.fetch("f/data.bin", tmp_path / "target")
+    box.fetch("f/data.bin", tmp_path / "target", 2**20)
     assert (tmp_path / "target").read_bytes() == b"x"
 
 

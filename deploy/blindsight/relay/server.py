@@ -9,6 +9,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import h11
 import uvicorn
@@ -29,7 +31,7 @@ GRACE_SECONDS = 5  # for requests in progress when the relay ends
 
 
 class Impatient(H11Protocol):
-    """HTTP/1.1 that hangs up on whoever is slow to ask or slow to read, and on a client with too many connections."""
+    """HTTP/1.1 that hangs up on whoever is slow to ask or slow to read."""
 
     _timer: asyncio.TimerHandle | None = None
 
@@ -37,8 +39,6 @@ class Impatient(H11Protocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._allow(IDLE_SECONDS)
-        if sum(_host(other) == _host(self) for other in self.connections) > MAX_CONNECTIONS_OF_ONE:
-            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request; its time begins when its head is complete."""
@@ -68,9 +68,33 @@ class Impatient(H11Protocol):
             self._timer.cancel()
 
 
-def _host(connection: object) -> str:
-    client = getattr(connection, "client", None)
-    return client_of(client[0]) if client else ""
+class Doorkeeper(socket.socket):
+    """A listening socket that hangs up on a client with too many connections, before any handshake."""
+
+    __slots__ = ("_admitted",)
+    _admitted: dict[str, WeakSet[socket.socket]]
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection.
+
+        Raises:
+            ConnectionAbortedError: its client has too many; the connection is closed.
+        """
+        connection, address = super().accept()
+        mine = self._admitted.setdefault(client_of(address[0]), WeakSet())
+        if sum(other.fileno() >= 0 for other in mine) >= MAX_CONNECTIONS_OF_ONE:
+            connection.close()
+            raise ConnectionAbortedError
+        mine.add(connection)
+        self._admitted = {client: theirs for client, theirs in self._admitted.items() if theirs}
+        return connection, address
+
+    @classmethod
+    def of(cls, family: int, kind: int, number: int) -> Doorkeeper:
+        """A new socket."""
+        made = cls(family, kind, number)
+        made._admitted = {}
+        return made
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -81,7 +105,7 @@ def bound(host: str, port: int) -> socket.socket:
     """
     try:
         family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, number)
+        found = Doorkeeper.of(family, kind, number)
     except OSError as error:
         raise DataError(f"{host} is no address of this machine: {error.strerror}") from error
     try:

@@ -102,7 +102,12 @@ def heed_late_complaints(me: Member) -> None:
     """A complaint in a ceremony that was set aside makes its secret readable, too."""
     aside = [sid for sid, ended in me.state["ended"].items() if ended["phase"] == Phase.CONFIRMED]
     waiting = {held["sid"] for held in me.state["secrets"].values() if held["status"] == "pending"}
-    exposed = [sid for sid in aside if sid in waiting and notices.is_exposed(sid, me.log, me.letters().every)]
+    letters = me.letters().every if aside and waiting else ()
+    exposed = [
+        sid
+        for sid in aside
+        if sid in waiting and notices.is_exposed(sid, me.log, letters, vault.commits_of(me.state, sid))
+    ]
     for sid in exposed:
         vault.void(me.state, sid)
     if exposed:

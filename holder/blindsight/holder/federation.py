@@ -245,8 +245,8 @@ def demand_verified(store: Keystore, log: Log, *, accept_unverified: bool = Fals
     """
     if store.data["feds"][log.fed]["verified"] == "none" and not accept_unverified:
         raise PolicyError(
-            f"nobody has compared the federation code {log.code} yet",
-            hint="read it aloud with the other members, then: blindsight holder federation verify CODE",
+            "nobody has compared the federation code yet",
+            hint="let another member read it to you, then: blindsight holder federation verify CODE",
         )
 
 

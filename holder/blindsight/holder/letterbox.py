@@ -15,7 +15,7 @@ from blindsight.protocol import agreement, fields
 from blindsight.protocol.clock import is_past
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.envelope import Envelope
-from blindsight.protocol.errors import MembershipError, ProtocolError
+from blindsight.protocol.errors import MembershipError, PolicyError, ProtocolError
 from blindsight.protocol.identity import Entry
 from blindsight.protocol.log import Log
 from blindsight.protocol.messages import ABORT, COMPLAINT, KINDS, PROPOSE, SHAPES, demand_author
@@ -110,6 +110,7 @@ class Letters:
                 continue
             try:
                 body = agreement.read_proposal(log, letter.envelope, **terms)
+                _demand_future(body, moment)
             except ProtocolError as error:
                 refused += [] if _expired(letter.envelope, moment) else [Refusal(letter.file, error)]
                 continue
@@ -136,6 +137,11 @@ def is_genuine(envelope: Envelope, members: tuple[Entry, ...]) -> bool:
     except ProtocolError:
         return False
     return True
+
+
+def _demand_future(body: Mapping[str, Any], moment: datetime) -> None:
+    if is_past(body["not_after"], moment):
+        raise PolicyError(f"the proposal is for an epoch that ended on {body['not_after']}", code="E_EXPIRED")
 
 
 def _expired(proposal: Envelope, moment: datetime) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
+from blindsight.holder import vault
 from blindsight.holder.letterbox import Letter, is_genuine
 from blindsight.protocol import verdict
 from blindsight.protocol.clock import to_text
@@ -59,14 +61,23 @@ def heed_complaints(
     warned = []
     for number, epoch in log.epochs.items():
         mine = any(body["from"] == store.key.entry.fpr for body in log.warnings(number))
-        if not mine and number not in log.retired and is_exposed(epoch.sid, log, letters):
+        rests_on = vault.commits_of(store.data["feds"][log.fed], epoch.sid)
+        if not mine and number not in log.retired and is_exposed(epoch.sid, log, letters, rests_on):
             warn(store, box, log, number, SHOWN_KEY, moment)
             warned.append(number)
     return warned
 
 
-def is_exposed(sid: str, log: Log, letters: tuple[Letter, ...]) -> bool:
-    """Whether a complaint shows the key that its author committed in a ceremony."""
+def is_exposed(sid: str, log: Log, letters: tuple[Letter, ...], commits_by: Mapping[str, str]) -> bool:
+    """Whether a complaint shows a key with which a ceremony's contributions were sealed.
+
+    Args:
+        sid: the session.
+        log: the membership log.
+        letters: what lies in the box.
+        commits_by: fingerprint → id of the commit that counted. A second commit that somebody makes afterwards, for
+            a complaint to fit, shows nothing.
+    """
     genuine = [
         letter.envelope
         for letter in letters
@@ -74,6 +85,7 @@ def is_exposed(sid: str, log: Log, letters: tuple[Letter, ...]) -> bool:
         and letter.sid == sid
         and is_genuine(letter.envelope, log.roster.members)
     ]
-    commits = {envelope.body()["from"]: envelope for envelope in genuine if envelope.type == COMMIT}
+    counted = set(commits_by.values())
+    commits = {one.body()["from"]: one for one in genuine if one.type == COMMIT and one.mid in counted}
     complaints = [envelope.body() for envelope in genuine if envelope.type == COMPLAINT]
     return any(body["from"] in commits and verdict.shows_key(commits[body["from"]], body) for body in complaints)

@@ -87,7 +87,14 @@ def hold(state: State, session: Session) -> None:
         promise(state, record)
     status = "active" if session.phase is Phase.ACTIVE else "pending"
     held = {"epoch": body["epoch"], "seq": body["seq"], "sid": session.sid, "status": status}
-    state["secrets"][record.mid] = held | {"secret": to_b64(session.secret)}
+    commits = {fpr: commit.mid for fpr, commit in session.commits.items()}
+    state["secrets"][record.mid] = held | {"commits": commits, "secret": to_b64(session.secret)}
+
+
+def commits_of(state: State, sid: str) -> dict[str, str]:
+    """The commits on which a ceremony's secret rests, if this member took part: fingerprint → message id."""
+    found: list[dict[str, str]] = [held.get("commits", {}) for held in state["secrets"].values() if held["sid"] == sid]
+    return found[0] if found else {}
 
 
 def receive(state: State, epoch: Epoch, secret: bytes, seq: int) -> None:

@@ -27,6 +27,7 @@ from blindsight.protocol.clock import now
 from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES, parse_json
 from blindsight.protocol.envelope import IN_TOTO, Envelope
 from blindsight.protocol.errors import BlindsightError, FormatError, MembershipError
+from blindsight.protocol.files import read_bounded
 from blindsight.protocol.log import Log
 
 EXAMPLE = "blindsight protocol inspect box/models/digits --log box"
@@ -125,7 +126,7 @@ def _document_kind(path: Path) -> tuple[str, Reader]:
 
 def _bytes(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(MAX_DOCUMENT_BYTES + 1)
+        return read_bounded(file, MAX_DOCUMENT_BYTES)
 
 
 def _data_set(folder: Path, log: Log | None) -> Finding:

@@ -166,7 +166,7 @@ def _arrived(box: DropBox, place: str, shard: SealedShard, folder: Path) -> bool
     target, fetched = folder / shard.path, folder / WORK_FOLDER / "sealed"
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep_parts(target.parent)
-    box.transport.fetch(f"{place}/{shard.sealed_path}", fetched)
+    box.transport.fetch(f"{place}/{shard.sealed_path}", fetched, shard.sealed.bytes)
     sealedfile.unseal_file(fetched, target, shard.key, shard.context, shard.sealed, shard.plain)
     fetched.unlink()
     return True

@@ -38,6 +38,16 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         file.write(data)
 
 
+def read_bounded(file: BinaryIO, limit: int) -> bytes:
+    """What an open regular file holds, up to one byte more than a limit, without reserving memory for more than that.
+
+    Args:
+        file: at its beginning.
+        limit: bytes it may have; longer content shows by its length.
+    """
+    return file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename inside a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

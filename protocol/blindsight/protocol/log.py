@@ -212,7 +212,7 @@ class Log:
         """
         if plain_code(code) != plain_code(self.code):
             raise MembershipError(
-                f"the code given is not the code of this federation, which is {self.code}",
+                "the code given is not the code of this federation",
                 hint="compare both with the other members before you go on: one of you may look at a forged federation",
             )
 

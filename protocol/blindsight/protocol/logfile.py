@@ -16,7 +16,7 @@ from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import people_code, plain_code
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ConflictError, FormatError, MembershipError
-from blindsight.protocol.files import write_whole
+from blindsight.protocol.files import read_bounded, write_whole
 from blindsight.protocol.log import Log
 from blindsight.protocol.records import GENESIS, SHAPES
 
@@ -109,7 +109,7 @@ def _records(place: Path | str) -> list[Envelope]:
 def _in_file(path: Path) -> list[Envelope]:
     """The envelopes of an exported log; a single record's file is one, too."""
     with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
+        data = read_bounded(file, MAX_BYTES)
     lines = data.removesuffix(b"\n").split(b"\n", MAX_LINES)
     if len(data) > MAX_BYTES or len(lines) > MAX_LINES:
         raise FormatError(f"{path} is larger than any log")

@@ -21,7 +21,9 @@ def demand_present(path: Path) -> None:
     """
     if not path.exists() and not path.is_symlink():
         raise KeystoreError(
-            f"there is no keystore at {path}", code="E_MISSING", hint="make one with: blindsight holder key init"
+            f"there is no keystore at {path}",
+            code="E_MISSING",
+            hint="make one with key init: blindsight holder key init, or trainer, operator",
         )
 
 

@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from blindsight.protocol import fields
 from blindsight.protocol.encoding import canonical, from_b64, parse_canonical, parse_json, to_b64
 from blindsight.protocol.errors import FormatError, KeystoreError
+from blindsight.protocol.files import read_bounded
 from blindsight.protocol.identity import MAX_NAME, ROLES
 from blindsight.protocol.keystore import passphrase, slots
 
@@ -86,7 +87,7 @@ def read_guarded(path: Path, limit: int) -> bytes:
                 hint=f"chmod 600 {path}",
             )
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            return file.read(limit + 1)
+            return read_bounded(file, limit)
     finally:
         os.close(descriptor)
 

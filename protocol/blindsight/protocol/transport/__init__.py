@@ -16,11 +16,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from blindsight.protocol.errors import DataError, ProtocolError
+from blindsight.protocol.errors import DataError, FormatError, ProtocolError
 
 SUFFIX = ".json"
+COPY_BYTES = 8 * 2**20
 _BROKEN_URL = re.compile(r"[a-z][a-z0-9+.-]+:/(?!/).*")
 
 
@@ -80,12 +81,32 @@ class Transport(Protocol):
             BlindsightError: E_IO; E_FORMAT, the name is not safe; E_DATA where the transport takes documents only.
         """
 
-    def fetch(self, name: str, target: Path) -> None:
-        """Read a file of any size into a new local file, whole or not at all.
+    def fetch(self, name: str, target: Path, most: int) -> None:
+        """Read a file into a new local file, whole or not at all.
+
+        Args:
+            name: of the file.
+            target: the local file.
+            most: bytes that it may have; whoever can write there must not fill our disk.
 
         Raises:
-            BlindsightError: E_IO, it is missing or cannot be read; E_DATA where the transport gives documents only.
+            BlindsightError: E_IO, it is missing or cannot be read; E_SHARD, it is larger; E_DATA where the transport
+                gives documents only.
         """
+
+
+def copy(reader: BinaryIO, writer: BinaryIO, most: int, name: str) -> None:
+    """Copy a stream that may have so many bytes.
+
+    Raises:
+        FormatError: E_SHARD, it has more.
+    """
+    left = most
+    while piece := reader.read(COPY_BYTES):
+        left -= len(piece)
+        if left < 0:
+            raise FormatError(f"{name} has more than the {most} bytes expected", code="E_SHARD")
+        writer.write(piece)
 
 
 def at(place: str | Path) -> Transport:

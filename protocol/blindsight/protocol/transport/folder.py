@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES
 from blindsight.protocol.errors import FormatError
-from blindsight.protocol.files import replacing, write_whole
-from blindsight.protocol.transport import SUFFIX, Piece
+from blindsight.protocol.files import read_bounded, replacing, write_whole
+from blindsight.protocol.transport import SUFFIX, Piece, copy
 from blindsight.protocol.transport.names import demand_safe, is_safe
 
 
@@ -62,9 +62,9 @@ class Folder:
         """Copy a file into the folder."""
         _copy(source, self.root / demand_safe(name))
 
-    def fetch(self, name: str, target: Path) -> None:
+    def fetch(self, name: str, target: Path, most: int) -> None:
         """Copy a file out of the folder."""
-        _copy(self.root / demand_safe(name), target)
+        _copy(self.root / demand_safe(name), target, most)
 
     def _inside(self, folder: str) -> list[Path]:
         try:
@@ -78,7 +78,7 @@ class Folder:
         name = path.relative_to(self.root).as_posix()
         try:
             with _opened(path) as file:
-                return Piece(name, file.read(MAX_DOCUMENT_BYTES + 1))
+                return Piece(name, read_bounded(file, MAX_DOCUMENT_BYTES))
         except OSError as error:
             return Piece(name, b"", FormatError(f"{path.name} cannot be read: {error.strerror}", code="E_IO"))
 
@@ -96,10 +96,10 @@ def _holds(path: Path, data: bytes) -> bool:
     return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, most: int = sys.maxsize) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _opened(source) as reader, replacing(target) as writer:
-            shutil.copyfileobj(reader, writer)
+            copy(reader, writer, most, source.name)
     except OSError as error:
         raise FormatError(f"{source} cannot be copied to {target}: {error.strerror}", code="E_IO") from error

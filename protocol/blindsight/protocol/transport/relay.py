@@ -12,8 +12,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
@@ -94,14 +95,17 @@ class Relay:
         return sorted({below.partition("/")[0] for below, _ in self._below(folder) if "/" in below})
 
     def documents(self, folder: str) -> Iterator[Piece]:
-        """Every document directly in a folder, all versions; those of one name in the order in which they came."""
+        """Every document directly in a folder, all versions; those of one name in the order in which they came.
+
+        Where they are too much together the largest are faults: whoever fills a room must not hide what is small.
+        """
         inside = [entry for below, entry in self._below(folder) if "/" not in below and below.endswith(SUFFIX)]
-        total = 0
+        taken, total = _affordable(inside), 0
         for entry in sorted(inside, key=lambda entry: entry.name):
-            piece = self._piece(entry)
+            piece = self._piece(entry) if entry in taken else Piece(entry.name, b"", self._refused(_TOO_MUCH))
             total += len(piece.data)
             if total > MAX_FOLDER_BYTES:
-                raise self._refused(f"holds more than {MAX_FOLDER_BYTES // 2**20} MiB in one folder")
+                raise self._refused(_TOO_MUCH)
             yield piece
 
     def files(self, folder: str) -> list[str]:
@@ -132,13 +136,15 @@ class Relay:
             raise FormatError(f"{source} cannot be read: {error.strerror}", code="E_IO") from error
         self.put(name, data)
 
-    def fetch(self, name: str, target: Path) -> None:
+    def fetch(self, name: str, target: Path, most: int) -> None:
         """Write the newest version of a file into a new local file."""
         self._refresh()
         versions = [entry for entry in self._entries.values() if entry.name == demand_safe(name)]
         if not versions:
             raise self._refused(f"has no {name}")
         data = self._content(versions[-1])
+        if len(data) > most:
+            raise FormatError(f"{name} has more than the {most} bytes expected", code="E_SHARD")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_whole(target, data)
@@ -228,6 +234,16 @@ class Relay:
 
     def _refused(self, what: str, *, hint: str = "") -> FormatError:
         return FormatError(f"the relay {self._place} {what}", code="E_IO", hint=hint)
+
+
+_TOO_MUCH = f"holds more than {MAX_FOLDER_BYTES // 2**20} MiB in one folder"
+
+
+def _affordable(entries: Sequence[Entry]) -> set[Entry]:
+    """The smallest, as many as a folder may hold."""
+    ordered = sorted(entries, key=lambda entry: entry.size)
+    sums = accumulate(entry.size for entry in ordered)
+    return {entry for entry, total in zip(ordered, sums, strict=True) if total <= MAX_FOLDER_BYTES}
 
 
 class _WithheldError(FormatError):

@@ -10,7 +10,6 @@ import contextlib
 import importlib
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +18,11 @@ from typing import Any
 from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES
 from blindsight.protocol.errors import BlindsightError, DataError, FormatError, MissingExtraError
 from blindsight.protocol.files import replacing
-from blindsight.protocol.transport import SUFFIX, Piece
+from blindsight.protocol.transport import SUFFIX, Piece, copy
 from blindsight.protocol.transport.names import demand_safe, is_safe
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 """Stores in which an object appears whole or not at all, and in which folders need not be made."""
-COPY_BYTES = 8 * 2**20
 
 
 class Remote:
@@ -81,13 +79,13 @@ class Remote:
         with self._in_a_sentence(f"take {name}"), self._beside(path) as target:
             self._files.put_file(str(source), target)
 
-    def fetch(self, name: str, target: Path) -> None:
+    def fetch(self, name: str, target: Path, most: int) -> None:
         """Copy a file from the place."""
         path = self._path(demand_safe(name))
         with self._in_a_sentence(f"give {name}"):
             target.parent.mkdir(parents=True, exist_ok=True)
             with self._files.open(path, "rb") as reader, replacing(target) as writer:
-                shutil.copyfileobj(reader, writer, COPY_BYTES)
+                copy(reader, writer, most, name)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
