@@ -98,6 +98,7 @@ def test_seeds_and_contributions_are_gone_from_the_keystore_afterwards(room):
             "epoch",
             "seq",
             "sid",
+            "commits",
             "status",
             "secret",
         }

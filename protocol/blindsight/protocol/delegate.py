@@ -15,7 +15,7 @@ from blindsight.protocol import fields, kem
 from blindsight.protocol.encoding import from_b64, tagged_hash, to_b64
 from blindsight.protocol.envelope import Envelope, payload_type
 from blindsight.protocol.errors import FormatError, MembershipError, SchemeError
-from blindsight.protocol.grant import Join
+from blindsight.protocol.grant import Join, demand_answer
 from blindsight.protocol.identity import SigningKey
 from blindsight.protocol.log import Log
 from blindsight.protocol.scheme import SHAPE as DESCRIPTOR
@@ -111,14 +111,7 @@ def open_delegate(envelope: Envelope, log: Log, *, me: str, join: str, kem_seed:
     if envelope.type != DELEGATE:
         raise FormatError(f"expected a delegation, got {envelope.type[:80]}")
     fields.demand(SHAPE, body, "delegation")
-    sponsor = log.roster.member(body["from"])
-    if set(envelope.signatures) != {sponsor.fpr}:
-        raise MembershipError(f"the delegation of {sponsor.label} must carry its signature alone", code="E_QUORUM")
-    envelope.verify(sponsor, "the delegation")
-    if body["fed"] != log.fed:
-        raise MembershipError(f"the delegation of {sponsor.label} is for another federation", code="E_FED")
-    if (body["to"], body["join"]) != (me, join) or body["roster"] not in {head["id"] for head in log.history}:
-        raise MembershipError(f"the delegation of {sponsor.label} answers another request", code="E_GRANT")
+    sponsor = demand_answer(envelope, body, log, "delegation", me=me, join=join)
     descriptor = _demand_agreed(body, log)
     key = kem.unseal(kem_seed, from_b64(body["box"]), _context(body), KEY_BYTES)
     return Delegated(Tag.of(body), descriptor, key, sponsor.label, body["not_after"])

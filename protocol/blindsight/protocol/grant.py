@@ -20,6 +20,7 @@ from blindsight.protocol.envelope import Envelope, payload_type
 from blindsight.protocol.errors import FormatError, MembershipError, PolicyError, SignatureError
 from blindsight.protocol.identity import Entry, SigningKey
 from blindsight.protocol.log import Epoch, Log
+from blindsight.protocol.messages import demand_author
 
 JOIN, GRANT = payload_type("join"), payload_type("grant")
 SECRET_BYTES = 32
@@ -161,17 +162,33 @@ def open_grant(envelope: Envelope, log: Log, *, me: str, join: str, kem_seed: by
         SignatureError: E_SIG, E_BOX; E_KCV, a secret is not the one all members signed for: the sponsor is named.
     """
     body = _body(GRANT, envelope, "grant")
-    sponsor = log.roster.member(body["from"])
-    if set(envelope.signatures) != {sponsor.fpr}:
-        raise MembershipError(f"the grant of {sponsor.label} must carry its signature alone", code="E_QUORUM")
-    envelope.verify(sponsor, "the grant")
-    if body["fed"] != log.fed:
-        raise MembershipError(f"the grant of {sponsor.label} is for another federation", code="E_FED")
-    if (body["to"], body["join"]) != (me, join) or body["roster"] not in {head["id"] for head in log.history}:
-        raise MembershipError(f"the grant of {sponsor.label} answers another request", code="E_GRANT")
+    sponsor = demand_answer(envelope, body, log, "grant", me=me, join=join)
     log.roster.member(me)
     plain = kem.unseal(kem_seed, from_b64(body["box"]), _context(body), body["len"])
     return _secrets_in(plain, log, sponsor)
+
+
+def demand_answer(envelope: Envelope, body: Mapping[str, Any], log: Log, what: str, *, me: str, join: str) -> Entry:
+    """Demand that a grant or delegation answers one's own request, signed by a member alone: the sponsor.
+
+    Args:
+        envelope: as received.
+        body: its content, of the right shape.
+        log: the verified log.
+        what: the document's name in the error sentence.
+        me: own fingerprint.
+        join: id of the own request.
+
+    Raises:
+        MembershipError: E_ROSTER, E_QUORUM, E_FED; E_GRANT, it answers another request or roster.
+        SignatureError: E_SIG.
+    """
+    sponsor = demand_author(log.roster.members, envelope, body["from"], what)
+    if body["fed"] != log.fed:
+        raise MembershipError(f"the {what} of {sponsor.label} is for another federation", code="E_FED")
+    if (body["to"], body["join"]) != (me, join) or body["roster"] not in {head["id"] for head in log.history}:
+        raise MembershipError(f"the {what} of {sponsor.label} answers another request", code="E_GRANT")
+    return sponsor
 
 
 def granted_to(envelope: Envelope) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from blindsight.protocol import fields, kem
+from blindsight.protocol.encoding import people_code
 from blindsight.protocol.envelope import Envelope, payload_type
 from blindsight.protocol.errors import MembershipError
 from blindsight.protocol.identity import Entry
@@ -87,7 +88,10 @@ def demand_author(members: Sequence[Entry], envelope: Envelope, fpr: str, what: 
     """
     author = next((member for member in members if member.fpr == fpr), None)
     if author is None:
-        raise MembershipError(f"the {what} is from {fpr[:12]}…, who is no member of this federation", code="E_ROSTER")
+        raise MembershipError(
+            f"the {what} is from {people_code(bytes.fromhex(fpr))[:9]}…, who is no member of this federation",
+            code="E_ROSTER",
+        )
     if set(envelope.signatures) != {fpr}:
         raise MembershipError(
             f"the {what} in the name of {author.label} must carry that one signature", code="E_QUORUM"
