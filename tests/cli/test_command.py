@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,8 @@ from blindsight.cli import key, output
 from blindsight.cli.arguments import Verbs
 from blindsight.protocol import keystore
 from blindsight.protocol.dropbox import DropBox
-from blindsight.protocol.errors import FormatError, LockedKeyError
+from blindsight.protocol.errors import ConflictError, FormatError, LockedKeyError
+from tests.protocol import worlds
 
 
 @pytest.fixture
@@ -119,7 +121,19 @@ def test_a_refusal_without_a_hint_is_one_line(role, capsys):
 def test_with_json_a_refusal_is_one_object_on_stdout_too(role, capsys):
     role(raising(FormatError("no", hint="yes")))
     assert cli.main(["holder", "x", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out) == {"error": {"code": "E_FORMAT", "message": "no", "hint": "yes"}}
+    expected = {"code": "E_FORMAT", "message": "no", "hint": "yes", "evidence": []}
+    assert json.loads(capsys.readouterr().out) == {"error": expected}
+
+
+def test_evidence_that_no_keystore_keeps_is_kept_with_what_the_command_remembers(role, capsys, state_home):
+    documents = [worlds.genesis(worlds.holders(2), name=name) for name in ("a", "b")]
+    role(raising(ConflictError("two faces", evidence=tuple(document.to_bytes() for document in documents))))
+    assert cli.main(["holder", "x", "--json"]) == 1
+    said = capsys.readouterr()
+    kept = json.loads(said.out)["error"]["evidence"]
+    assert {Path(path).read_bytes() for path in kept} == {document.to_bytes() for document in documents}
+    assert {Path(path).parent for path in kept} == {state_home / "blindsight" / "evidence"}
+    assert said.err.count("evidence kept in ") == 2
 
 
 def test_a_missing_passphrase_is_status_3(role):

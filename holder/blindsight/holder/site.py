@@ -49,8 +49,7 @@ def opened(options: argparse.Namespace) -> Iterator[Site]:
         try:
             log = federation.follow(store, box, fed, say)
         except ConflictError as error:
-            for path in write_evidence(store, [error]):
-                say(f"evidence kept in {path}")
+            error.kept = tuple(str(path) for path in write_evidence(store, [error]))
             raise
         yield Site(store, box, log)
 

@@ -111,15 +111,36 @@ def _help() -> str:
 
 
 def _refuse(error: BlindsightError, *, as_json: bool) -> int:
+    kept = list(error.kept) or _kept(error)
+    for path in kept:
+        _say(f"evidence kept in {path}")
     if as_json:
         import json
 
-        document = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-        sys.stdout.write(json.dumps(document) + "\n")
+        facts = {"code": error.code, "message": error.message, "hint": error.hint, "evidence": kept}
+        sys.stdout.write(json.dumps({"error": facts}) + "\n")
     _say(f"error: {error.message} [{error.code}]")
     if error.hint:
         _say(f"hint: {error.hint}")
     return error.exit_status
+
+
+def _kept(error: BlindsightError) -> list[str]:
+    """Keep the documents that would convince a third party, where no keystore's folder is at hand for them."""
+    if not error.evidence:
+        return []
+    from blindsight.cli import state
+    from blindsight.protocol.envelope import Envelope
+    from blindsight.protocol.files import write_whole
+
+    folder = state.folder() / "evidence"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    paths = []
+    for document in error.evidence:
+        path = folder / f"{error.code}-{Envelope.from_bytes(document).mid[:12]}.json"
+        write_whole(path, document, mode=0o600)
+        paths.append(str(path))
+    return paths
 
 
 def _say(sentence: str) -> None:

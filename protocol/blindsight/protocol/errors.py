@@ -45,6 +45,7 @@ class BlindsightError(Exception):
         self.code = code or self.default_code
         self.hint = hint
         self.evidence = evidence
+        self.kept: tuple[str, ...] = ()  # the files in which the evidence lies, once somebody has written them
 
 
 class ProtocolError(BlindsightError):
