@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from blindsight.protocol import fields, identity, kem
+from blindsight.protocol import fields, kem, offer
 from blindsight.protocol.agreement import key_check_value
 from blindsight.protocol.clock import is_past
 from blindsight.protocol.encoding import canonical, from_b64, parse_canonical, tagged_hash, to_b64
@@ -27,18 +27,7 @@ SECRET_BYTES = 32
 MAX_GRANT_BYTES = 2**20
 MAX_DIGITS = 15
 SHAPES: Mapping[str, fields.Check] = {
-    JOIN: fields.mapping(
-        {
-            "v": fields.constant(1),
-            "type": fields.constant("join"),
-            "fed": fields.hex32,
-            "identity": identity.SHAPE,
-            "kem": fields.key(kem.PUBLIC_BYTES),
-            "nonce": fields.hex32,
-            "created": fields.time,
-            "expires": fields.time,
-        }
-    ),
+    JOIN: offer.shape("join"),
     GRANT: fields.mapping(
         {
             "v": fields.constant(1),
@@ -84,17 +73,7 @@ def make_join(key: SigningKey, fed: str, *, kem_seed: bytes, nonce: bytes, creat
         created: time of creation.
         expires: until when it may be answered.
     """
-    body = {
-        "v": 1,
-        "type": "join",
-        "fed": fed,
-        "identity": key.entry.to_json(),
-        "kem": to_b64(kem.public_key(kem_seed)),
-        "nonce": nonce.hex(),
-        "created": created,
-        "expires": expires,
-    }
-    return Envelope.of("join", body).signed(key)
+    return offer.make("join", key, fed, kem_seed=kem_seed, nonce=nonce, created=created, expires=expires)
 
 
 def read_join(envelope: Envelope, fed: str, moment: datetime) -> Join:

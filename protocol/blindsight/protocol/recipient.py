@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from blindsight.protocol import fields, identity, kem
+from blindsight.protocol import fields, kem, offer
 from blindsight.protocol.clock import is_past
-from blindsight.protocol.encoding import from_b64, plain_code, to_b64
+from blindsight.protocol.encoding import from_b64, plain_code
 from blindsight.protocol.envelope import Envelope, payload_type
 from blindsight.protocol.errors import FormatError, MembershipError, PolicyError
 from blindsight.protocol.identity import Entry, SigningKey
@@ -23,18 +23,7 @@ RECIPIENT = payload_type("recipient")
 FOLDER = "recipients"
 LEAST_CODE_CHARACTERS = 8
 
-_SHAPE = fields.mapping(
-    {
-        "v": fields.constant(1),
-        "type": fields.constant("recipient"),
-        "fed": fields.hex32,
-        "identity": identity.SHAPE,
-        "kem": fields.key(kem.PUBLIC_BYTES),
-        "nonce": fields.hex32,
-        "created": fields.time,
-        "expires": fields.time,
-    }
-)
+_SHAPE = offer.shape("recipient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +64,7 @@ def make_recipient(key: SigningKey, fed: str, *, kem_seed: bytes, nonce: bytes, 
     Raises:
         FormatError: E_FORMAT.
     """
-    body = {
-        "v": 1,
-        "type": "recipient",
-        "fed": fed,
-        "identity": key.entry.to_json(),
-        "kem": to_b64(kem.public_key(kem_seed)),
-        "nonce": nonce.hex(),
-        "created": created,
-        "expires": expires,
-    }
-    fields.demand(_SHAPE, body, "recipient document")
-    return Envelope.of("recipient", body).signed(key)
+    return offer.make("recipient", key, fed, kem_seed=kem_seed, nonce=nonce, created=created, expires=expires)
 
 
 def read_recipient(envelope: Envelope, log: Log, moment: datetime) -> Recipient:
