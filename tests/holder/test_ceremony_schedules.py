@@ -337,4 +337,4 @@ class TestSessionsAtLength(SessionMachine.TestCase):
 
 @pytest.mark.slow
 class TestKeystoresAtLength(KeystoreMachine.TestCase):
-    settings = settings(BRIEF, max_examples=600, stateful_step_count=4)
+    settings = settings(BRIEF, max_examples=150, stateful_step_count=4)
