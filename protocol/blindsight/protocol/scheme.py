@@ -1,4 +1,4 @@
-"""What was done to the images: scheme descriptors, their traits, keys and check values. FORMAT.md section F.
+"""What was done to the images: scheme descriptors, keys and check values. FORMAT.md section F.
 
 Holder and trainer read a descriptor through this module alone, so both mean the same by it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,26 @@ from blindsight.protocol import fields
 from blindsight.protocol.encoding import canonical, expand, tagged_hash, u64be
 from blindsight.protocol.errors import SchemeError
 from blindsight.protocol.keystream import Stream
+from blindsight.protocol.schemes import DEFAULT_BLOCK, MIN_BLOCK, SCHEMES, Param, Traits
+
+__all__ = [
+    "MIN_BLOCK",
+    "SCHEMES",
+    "Descriptor",
+    "Images",
+    "Param",
+    "Traits",
+    "check_value",
+    "multiple_of",
+    "scheme_key",
+    "traits_of",
+]
 
 Images = NDArray[np.uint8]
 CHECK_IMAGES = 4
 MAX_SIDE = 65_536
-MAX_BLOCK = 256
 CHANNELS = (1, 3)
+_DIGITS = re.compile("[0-9]{1,9}")
 
 SHAPE = fields.mapping(
     {
@@ -33,59 +47,6 @@ SHAPE = fields.mapping(
         "params": fields.dictionary(fields.either(fields.integer(), fields.one_of([True, False]), fields.text(80))),
     }
 )
-MIN_BLOCK = 3  # smaller blocks leave almost the whole layout of a picture in view
-_BLOCK = {"block": fields.integer(1, MAX_BLOCK)}
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What is publicly known of a scheme, whatever its key.
-
-    Args:
-        unit: what the key moves: ``byte`` or ``nibble``.
-        scope: ``common`` (one key for all images), ``image`` (one for each) or ``none``.
-        invertible: whether the key's owner can get the image back.
-        lossless_stem: whether a first layer that is linear on the units absorbs the key.
-        aligned: whether blocks stay in their places and are all treated alike, so that an image moved by whole blocks
-            encrypts to the encrypted image moved by whole blocks.
-        params: the shape of its parameters.
-        title: the scheme in a few words.
-        source: paper and section.
-    """
-
-    unit: str
-    scope: str
-    invertible: bool
-    lossless_stem: bool
-    aligned: bool
-    params: Mapping[str, fields.Check]
-    title: str
-    source: str
-
-
-SCHEMES: Mapping[tuple[str, int], Traits] = {
-    ("plain", 1): Traits("byte", "none", True, True, True, _BLOCK, "no encryption: the control", "none"),
-    ("block-shuffle", 1): Traits(
-        "byte",
-        "common",
-        True,
-        True,
-        True,
-        _BLOCK,
-        "bytes of each block permuted, one permutation for all blocks",
-        "Tanaka 2018, arXiv:1804.00490, section IV (naive block-wise pixel shuffle)",
-    ),
-    ("le", 1): Traits(
-        "nibble",
-        "common",
-        True,
-        True,
-        True,
-        _BLOCK,
-        "nibbles of each block permuted and some reversed, one key for all blocks",
-        "Tanaka 2018, arXiv:1804.00490, section III (learnable image encryption)",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +65,50 @@ class Descriptor:
     shape: tuple[int, int, int]
     params: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, identifier: str, shape: tuple[int, int, int], given: Mapping[str, Any] | None = None) -> Descriptor:
+        """The newest version of a scheme on a shape, what is not given taking its default.
+
+        Args:
+            identifier: scheme name.
+            shape: ``(H, W, C)`` of every image.
+            given: public parameters; values may be text.
+
+        Raises:
+            SchemeError: E_SCHEME, the scheme is not known, has no such parameter, or does not fit the shape.
+            FormatError: E_FORMAT, a parameter is out of range.
+        """
+        version = max((v for name, v in SCHEMES if name == identifier), default=1)
+        bare = cls(identifier, version, shape, {})
+        descriptor = cls(identifier, version, shape, _filled(identifier, bare.traits.params, shape, given or {}))
+        descriptor.check()
+        return descriptor
+
     @property
     def traits(self) -> Traits:
-        """The scheme's traits.
+        """The scheme's traits; a parameter ``scope`` decides about its scope, and no stem absorbs a key an image.
 
         Raises:
             SchemeError: E_SCHEME, this version of the software does not know the scheme.
         """
-        try:
-            return SCHEMES[self.id, self.v]
-        except KeyError:
-            known = ", ".join(sorted(f"{name} v{version}" for name, version in SCHEMES))
-            raise SchemeError(
-                f"scheme {self.id} v{self.v} is not known here; known are {known}",
-                hint="update blindsight, or use one of the known schemes",
-            ) from None
+        known = traits_of(self.id, self.v)
+        return replace(known, scope="image", stem="none") if self.params.get("scope") == "image" else known
 
     @property
     def block(self) -> int:
-        """Side of a block in pixels."""
-        return int(self.params["block"])
+        """Side of a block in pixels; 1 for schemes without blocks."""
+        return int(self.params.get("block", 1))
+
+    @property
+    def encrypted_shape(self) -> tuple[int, int, int]:
+        """``(H, W, C)`` of every encrypted image."""
+        height, width, channels = self.shape
+        return height // self.traits.shrink, width // self.traits.shrink, channels
+
+    @property
+    def encrypted_block(self) -> int:
+        """Side of a block in the encrypted image, in pixels; 1 for schemes without blocks."""
+        return max(1, self.block // self.traits.shrink)
 
     @property
     def digest(self) -> str:
@@ -137,19 +122,13 @@ class Descriptor:
             SchemeError: E_SCHEME.
             FormatError: E_FORMAT, a parameter is missing, unknown or out of range.
         """
-        fields.demand(fields.mapping(self.traits.params), dict(self.params), f"parameters of scheme {self.id}")
-        height, width, channels = self.shape
-        if height % self.block or width % self.block:
-            raise SchemeError(
-                f"{height}x{width} images do not divide into blocks of {self.block}x{self.block}",
-                hint="choose another --block, or --fit pad",
-            )
-        if self.traits.scope != "none" and self.block < MIN_BLOCK:
-            raise SchemeError(
-                f"blocks must be at least {MIN_BLOCK} pixels wide, got {self.block}", hint="use --block 4"
-            )
-        if channels not in CHANNELS:
-            raise SchemeError(f"images must have 1 or 3 channels, got {channels}")
+        checks = {name: param.check for name, param in self.traits.params.items()}
+        fields.demand(fields.mapping(checks), dict(self.params), f"parameters of scheme {self.id}")
+        if refusal := self.traits.demand(self.shape, self.params):
+            hint = "choose another --block or another size of images (--fit)" if checks else "choose another --fit"
+            raise SchemeError(f"scheme {self.id}: {refusal}", hint=hint)
+        if self.shape[2] not in CHANNELS:
+            raise SchemeError(f"images must have 1 or 3 channels, got {self.shape[2]}")
 
     def to_json(self) -> dict[str, Any]:
         """The descriptor as it stands in documents."""
@@ -171,6 +150,59 @@ class Descriptor:
         fields.demand(SHAPE, document, "scheme descriptor")
         height, width, channels = document["shape"]
         return cls(document["id"], document["v"], (height, width, channels), document["params"])
+
+
+def traits_of(identifier: str, version: int) -> Traits:
+    """What is publicly known of a scheme.
+
+    Raises:
+        SchemeError: E_SCHEME, this version of the software does not know the scheme.
+    """
+    try:
+        return SCHEMES[identifier, version]
+    except KeyError:
+        known = ", ".join(sorted(f"{name} v{v}" for name, v in SCHEMES))
+        raise SchemeError(
+            f"scheme {identifier[:40]} v{version} is not known here; known are {known}",
+            hint="update blindsight, or use one of the known schemes",
+        ) from None
+
+
+def multiple_of(identifier: str, given: Mapping[str, Any]) -> int:
+    """What the sides of images must be a multiple of, as far as that is known before their shape.
+
+    Args:
+        identifier: scheme name.
+        given: public parameters; values may be text and are not checked here.
+
+    Raises:
+        SchemeError: E_SCHEME, the scheme is not known.
+    """
+    traits = traits_of(identifier, 1)
+    block = _value(given.get("block", DEFAULT_BLOCK)) if "block" in traits.params else traits.multiple
+    return block if isinstance(block, int) and block >= 1 else 1
+
+
+def _filled(
+    identifier: str, params: Mapping[str, Param], shape: tuple[int, int, int], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The given parameters and the defaults of the others."""
+    if unknown := sorted(set(given) - set(params)):
+        known = ", ".join(params) or "none"
+        raise SchemeError(f"scheme {identifier} has no parameter {unknown[0][:40]}; its parameters: {known}")
+    filled: dict[str, Any] = {}
+    for name, param in params.items():
+        if name in given:
+            filled[name] = _value(given[name])
+            fields.demand(fields.mapping({name: param.check}), {name: filled[name]}, f"parameters of {identifier}")
+        else:
+            filled[name] = param.default(shape, filled)
+    return filled
+
+
+def _value(given: Any) -> Any:
+    """A number that may be given as text."""
+    return int(given) if isinstance(given, str) and _DIGITS.fullmatch(given) else given
 
 
 def scheme_key(epoch_secret: bytes, fed: str, epoch: int, digest: str) -> bytes:

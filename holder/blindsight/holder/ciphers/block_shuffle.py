@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blindsight.holder.ciphers.blocks import permute_bytes
-from blindsight.holder.ciphers.parameters import check_block, permutation_of
+from blindsight.holder.ciphers.parameters import Indices, check_block, permutation_of
+from blindsight.holder.ciphers.quality import Quality, factorial_bits
 from blindsight.protocol.keystream import Stream
 from blindsight.protocol.scheme import Descriptor, Images
 
@@ -35,7 +35,7 @@ class BlockShuffleParameters:
 
     block: int
     channels: int
-    permutation: NDArray[np.int64] = field(repr=False)
+    permutation: Indices = field(repr=False)
 
     def __post_init__(self) -> None:
         check_block(self.block, self.channels)
@@ -57,21 +57,19 @@ class BlockShuffleParameters:
         check_block(block, channels)
         return cls(block, channels, Stream(scheme_key, "perm/byte").perm(block * block * channels))
 
-    def encrypt(self, images: Images, ids: Sequence[str] = ()) -> Images:
+    def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Permute the bytes of every block.
-
-        Args:
-            images: ``(n, h, w, c)`` uint8.
-            ids: not used, the key is common to all images.
-
-        Returns:
-            ``(n, h, w, c)`` uint8, a new array.
 
         Raises:
             DataError: the blocks do not divide the images.
         """
-        return permute_bytes(images, self.block, self.permutation)
+        permute_bytes(images, self.block, self.permutation, out)
 
-    def decrypt(self, images: Images, ids: Sequence[str] = ()) -> Images:
-        """Undo ``encrypt``; arguments, result and errors are the same."""
-        return permute_bytes(images, self.block, np.argsort(self.permutation))
+    def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
+        """Undo ``encrypt``; errors are the same."""
+        permute_bytes(images, self.block, np.argsort(self.permutation), out)
+
+    def quality(self) -> Quality:
+        """On the bytes of a block."""
+        size = self.permutation.size
+        return Quality.of_bytes(self.permutation, np.zeros(size, np.bool_), self.channels, factorial_bits(size))

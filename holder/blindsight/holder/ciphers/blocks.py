@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from blindsight.holder.ciphers.parameters import Indices, Mask
 from blindsight.protocol.errors import DataError
 from blindsight.protocol.scheme import Images
 
@@ -25,16 +26,17 @@ LOW_NIBBLE = 0x0F
 HIGH_NIBBLE = 0xF0
 
 
-def permute_bytes(images: Images, block: int, permutation: NDArray[np.int64]) -> Images:
+def permute_bytes(
+    images: Images, block: int, permutation: Indices, out: Images, flip: NDArray[np.uint8] | None = None
+) -> None:
     """Permute the bytes of every block.
 
     Args:
-        images: ``(n, h, w, c)`` uint8; never written to.
+        images: ``(n, h, w, c)`` uint8, contiguous; never written to.
         block: side M of a block in pixels; divides ``h`` and ``w``.
         permutation: ``(M·M·c,)`` int64, ``out[k] = in[permutation[k]]``, bytes in (row, column, channel) order.
-
-    Returns:
-        ``(n, h, w, c)`` uint8, a new array.
+        out: ``(n, h, w, c)`` uint8, contiguous, for the result.
+        flip: ``(M·M·c,)`` uint8 that the permuted bytes are XORed with; not at all if None.
 
     Raises:
         DataError: the blocks do not divide the images.
@@ -44,24 +46,23 @@ def permute_bytes(images: Images, block: int, permutation: NDArray[np.int64]) ->
     moved = np.empty(grid.band * grid.across * permutation.size, np.uint8)
 
     def mix(planes: Planes) -> Planes:
-        return np.take(planes, permutation, axis=0, out=_cut(moved, planes.shape), mode="clip")
+        taken = np.take(planes, permutation, axis=0, out=_cut(moved, planes.shape), mode="clip")
+        return taken if flip is None else np.bitwise_xor(taken, flip[:, np.newaxis], out=taken)
 
-    return _through_planes(images, grid, mix)
+    _through_planes(images, grid, mix, out)
 
 
-def permute_nibbles(images: Images, block: int, permutation: NDArray[np.int64], mask: NDArray[np.bool_]) -> Images:
+def permute_nibbles(images: Images, block: int, permutation: Indices, mask: Mask, out: Images) -> None:
     """Permute the nibbles of every block and reverse (``15 - nibble``) the masked ones.
 
     The ``M·M·c`` bytes of a block give twice as many nibbles: all low ones first, then all high ones.
 
     Args:
-        images: ``(n, h, w, c)`` uint8; never written to.
+        images: ``(n, h, w, c)`` uint8, contiguous; never written to.
         block: side M of a block in pixels; divides ``h`` and ``w``.
         permutation: ``(2·M·M·c,)`` int64, ``out[k] = in[permutation[k]]``.
         mask: ``(2·M·M·c,)`` bool; True reverses the nibble that arrives at that index.
-
-    Returns:
-        ``(n, h, w, c)`` uint8, a new array.
+        out: ``(n, h, w, c)`` uint8, contiguous, for the result.
 
     Raises:
         DataError: the blocks do not divide the images.
@@ -70,7 +71,7 @@ def permute_nibbles(images: Images, block: int, permutation: NDArray[np.int64], 
     grid = _Grid.of(images, block, permutation.size // 2)
     room = grid.band * grid.across * permutation.size
     nibbles, moved = np.empty(room, np.uint8), np.empty(room, np.uint8)
-    flip = _byte_mask(mask)[:, np.newaxis]
+    flip = byte_mask(mask)[:, np.newaxis]
 
     def mix(planes: Planes) -> Planes:
         d, n = planes.shape
@@ -82,10 +83,10 @@ def permute_nibbles(images: Images, block: int, permutation: NDArray[np.int64], 
         np.bitwise_or(planes, joined[:d], out=planes)
         return np.bitwise_xor(planes, flip, out=planes)
 
-    return _through_planes(images, grid, mix)
+    _through_planes(images, grid, mix, out)
 
 
-def _byte_mask(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def byte_mask(mask: Mask) -> NDArray[np.uint8]:
     """Fold the reversals of both nibbles of each byte into one XOR, since ``15 - x = x ^ 15``."""
     low, high = np.split(mask, 2)
     return np.where(low, LOW_NIBBLE, 0).astype(np.uint8) | np.where(high, HIGH_NIBBLE, 0).astype(np.uint8)
@@ -122,17 +123,14 @@ class _Grid:
         return images.reshape(self.rows, self.block, self.across * self.run).view(item)
 
 
-def _through_planes(images: Images, grid: _Grid, mix: Mix) -> Images:
-    source = np.ascontiguousarray(images)
-    result = np.empty(images.shape, np.uint8)
-    before, after = grid.runs(source), grid.runs(result)
+def _through_planes(images: Images, grid: _Grid, mix: Mix, out: Images) -> None:
+    before, after = grid.runs(images), grid.runs(out)
     size = grid.band * grid.across * grid.block * grid.run
     gathered, planes = np.empty(size, np.uint8), np.empty(size, np.uint8)
     for start in range(0, grid.rows, grid.band):
         stop = min(start + grid.band, grid.rows)
         mixed = mix(_to_planes(before[start:stop], gathered, planes))
         _from_planes(mixed, gathered, after[start:stop])
-    return result
 
 
 def _to_planes(runs: NDArray[np.void], gathered: Planes, planes: Planes) -> Planes:

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from blindsight.protocol.errors import DataError
+from blindsight.holder.ciphers.quality import Quality
+from blindsight.protocol.errors import DataError, SchemeError
 from blindsight.protocol.scheme import Descriptor, Images
+
+Turn = Callable[[Images, Sequence[str], Images], None]
 
 
 class Parameters(Protocol):
-    """The explicit parameters of one scheme and what they do to images."""
+    """The explicit parameters of one scheme and what they do to images.
 
-    def encrypt(self, images: Images, ids: Sequence[str]) -> Images:
-        """Encrypt ``(n, h, w, c)`` uint8 images known by ``ids``."""
+    Each scheme has a frozen class of this kind, made from a key (``from_key``) or by hand from arrays; whatever does not
+    go together is refused when it is made. Images are ``(n, h, w, c)`` uint8, contiguous, of the shape that the
+    parameters are for; ids name them, one an image; ``out`` is ``(n, h', w', c)`` uint8, contiguous, and gets the result.
+    """
 
-    def decrypt(self, images: Images, ids: Sequence[str]) -> Images:
-        """Undo ``encrypt`` for the same ``ids``."""
+    def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
+        """Encrypt images into ``out``."""
+
+    def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
+        """Undo ``encrypt`` for the same ids."""
+
+    def quality(self) -> Quality:
+        """What the key leaves as it was, and how many keys there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +41,102 @@ class Cipher:
     Args:
         descriptor: scheme and shape.
         parameters: explicit parameters of that scheme, drawn from a key or made by hand.
+        workers: threads that share the images of a batch; the result does not depend on their number.
     """
 
     descriptor: Descriptor
     parameters: Parameters
+    workers: int = 1
 
-    def encrypt(self, images: Images, ids: Sequence[str]) -> Images:
+    def encrypt(self, images: Images, ids: Sequence[str] = (), out: Images | None = None) -> Images:
         """Encrypt a batch; what becomes of an image does not depend on the others.
 
         Args:
             images: ``(n, H, W, C)`` uint8 in the descriptor's shape; never written to, need not be contiguous.
-            ids: one name an image; schemes with one key for all images do not use them.
+            ids: one name an image; may be left out where the scheme has one key for all images.
+            out: ``(n, H', W', C)`` uint8 in the descriptor's encrypted shape, contiguous, for the result; shares no
+                memory with the images. A new array if None.
 
         Returns:
-            ``(n, H, W, C)`` uint8, a new array.
+            ``(n, H', W', C)`` uint8.
 
         Raises:
             DataError: the images have another shape than the descriptor's.
-            ValueError: they are no uint8 batch, or there is not one id an image.
+            ValueError: they are no uint8 batch, there is not one id an image, or ``out`` does not fit.
         """
-        self._check(images, ids)
-        return self.parameters.encrypt(images, ids)
+        shape, encrypted = self.descriptor.shape, self.descriptor.encrypted_shape
+        return self._turned(self.parameters.encrypt, images, ids, shape, encrypted, out)
 
-    def decrypt(self, images: Images, ids: Sequence[str]) -> Images:
-        """Undo ``encrypt`` for the same ids; arguments, result and errors are the same."""
-        self._check(images, ids)
-        return self.parameters.decrypt(images, ids)
+    def decrypt(self, images: Images, ids: Sequence[str] = (), out: Images | None = None) -> Images:
+        """Undo ``encrypt`` for the same ids; arguments and result change places.
 
-    def _check(self, images: Images, ids: Sequence[str]) -> None:
+        Raises:
+            SchemeError: E_SCHEME, the scheme has no inverse.
+            DataError: the images have another shape than the descriptor's encrypted one.
+            ValueError: as in ``encrypt``.
+        """
+        if not self.descriptor.traits.invertible:
+            raise SchemeError(f"scheme {self.descriptor.id} loses detail: nobody can decrypt it, with or without a key")
+        shape, encrypted = self.descriptor.shape, self.descriptor.encrypted_shape
+        return self._turned(self.parameters.decrypt, images, ids, encrypted, shape, out)
+
+    def quality(self) -> Quality:
+        """What the key leaves as it was, and how many keys there are."""
+        return self.parameters.quality()
+
+    def _turned(
+        self,
+        turn: Turn,
+        images: Images,
+        ids: Sequence[str],
+        before: tuple[int, ...],
+        after: tuple[int, ...],
+        out: Images | None,
+    ) -> Images:
+        self._check(images, ids, before)
+        result = _room(images, after, out)
+        source = np.ascontiguousarray(images)
+        parts = self._parts(source, ids, result)
+        if len(parts) < 2:
+            for part in parts:
+                turn(*part)
+        else:
+            with ThreadPoolExecutor(self.workers) as pool:
+                list(pool.map(lambda part: turn(*part), parts))
+        return result
+
+    def _parts(self, images: Images, ids: Sequence[str], out: Images) -> list[tuple[Images, Sequence[str], Images]]:
+        """Cut a batch for the workers: by images or, where blocks are treated alike, by rows of blocks."""
+        if self.workers > 1 and len(images) < self.workers and self.descriptor.traits.aligned:
+            images, ids, out = self._rows_of_blocks(images), (), self._rows_of_blocks(out)
+        cuts = np.linspace(0, len(images), min(self.workers, len(images)) + 1).astype(int).tolist()
+        return [
+            (images[start:stop], ids[start:stop], out[start:stop]) for start, stop in zip(cuts, cuts[1:], strict=False)
+        ]
+
+    def _rows_of_blocks(self, images: Images) -> Images:
+        """A view of contiguous images, plain or encrypted, in which every row of blocks is an image."""
+        rows = self.descriptor.shape[0] // self.descriptor.block
+        n, height, width, channels = images.shape
+        return images.reshape(n * rows, height // rows, width, channels)
+
+    def _check(self, images: Images, ids: Sequence[str], shape: tuple[int, ...]) -> None:
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(f"images must be (n, h, w, c) uint8, got {images.shape} {images.dtype}")
-        if len(ids) != len(images):
+        if len(ids) != len(images) and (ids or self.descriptor.traits.scope == "image"):
             raise ValueError(f"there must be one id an image, got {len(ids)} for {len(images)}")
-        if images.shape[1:] != self.descriptor.shape:
-            expected, got = ("x".join(map(str, shape)) for shape in (self.descriptor.shape, images.shape[1:]))
+        if images.shape[1:] != shape:
+            expected, got = ("x".join(map(str, sides)) for sides in (shape, images.shape[1:]))
             raise DataError(f"images must be {expected}, got {got}", hint="choose a --fit, or another descriptor")
+
+
+def _room(images: Images, shape: tuple[int, ...], out: Images | None) -> Images:
+    """The array for the result."""
+    wanted = (len(images), *shape)
+    if out is None:
+        return np.empty(wanted, np.uint8)
+    if out.shape != wanted or out.dtype != np.uint8 or not out.flags.c_contiguous or not out.flags.writeable:
+        raise ValueError(f"out must be contiguous, writeable {wanted} uint8, got {out.shape} {out.dtype}")
+    if np.may_share_memory(images, out):
+        raise ValueError("out must not share memory with the images")
+    return out

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blindsight.holder.ciphers.blocks import permute_nibbles
-from blindsight.holder.ciphers.parameters import check_block, mask_of, permutation_of
+from blindsight.holder.ciphers.parameters import Indices, Mask, check_block, mask_of, permutation_of
+from blindsight.holder.ciphers.quality import Quality, factorial_bits
 from blindsight.protocol.keystream import Stream
 from blindsight.protocol.scheme import Descriptor, Images
 
@@ -44,8 +44,8 @@ class LeParameters:
 
     block: int
     channels: int
-    permutation: NDArray[np.int64] = field(repr=False)
-    mask: NDArray[np.bool_] = field(repr=False)
+    permutation: Indices = field(repr=False)
+    mask: Mask = field(repr=False)
 
     def __post_init__(self) -> None:
         check_block(self.block, self.channels)
@@ -70,22 +70,20 @@ class LeParameters:
         permutation = Stream(scheme_key, "perm/nibble").perm(size)
         return cls(block, channels, permutation, Stream(scheme_key, "mask/nibble").bits(size))
 
-    def encrypt(self, images: Images, ids: Sequence[str] = ()) -> Images:
+    def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Permute and reverse the nibbles of every block.
-
-        Args:
-            images: ``(n, h, w, c)`` uint8.
-            ids: not used, the key is common to all images.
-
-        Returns:
-            ``(n, h, w, c)`` uint8, a new array.
 
         Raises:
             DataError: the blocks do not divide the images.
         """
-        return permute_nibbles(images, self.block, self.permutation, self.mask)
+        permute_nibbles(images, self.block, self.permutation, self.mask, out)
 
-    def decrypt(self, images: Images, ids: Sequence[str] = ()) -> Images:
-        """Undo ``encrypt``; arguments, result and errors are the same."""
+    def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
+        """Undo ``encrypt``; errors are the same."""
         inverse = np.argsort(self.permutation)
-        return permute_nibbles(images, self.block, inverse, self.mask[inverse])
+        permute_nibbles(images, self.block, inverse, self.mask[inverse], out)
+
+    def quality(self) -> Quality:
+        """On the nibbles of a block."""
+        keyspace = factorial_bits(self.permutation.size) + self.mask.size
+        return Quality.of_nibbles(self.permutation[np.newaxis], self.mask[np.newaxis], self.channels, keyspace)

@@ -1,0 +1,79 @@
+"""The kernels of schemes whose key covers the whole image: where each byte or nibble comes from, and what it is XORed with.
+
+The index is made once for a key and shape and kept by the scheme's parameters. Images are taken in bands that fit the
+processor's cache; what happens to an image depends on that image alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindsight.holder.ciphers.blocks import LOW_NIBBLE, NIBBLE_BITS, byte_mask
+from blindsight.holder.ciphers.parameters import Indices, Mask
+from blindsight.protocol.scheme import Images
+
+BAND_BYTES = 256 * 1024
+
+
+def gather_bytes(images: Images, source: Indices, out: Images, flip: NDArray[np.uint8] | None = None) -> None:
+    """Take every byte of every image from somewhere in the same image.
+
+    Args:
+        images: ``(n, h, w, c)`` uint8, contiguous; never written to.
+        source: ``(h·w·c,)`` int64, ``out[k] = in[source[k]]`` in the flattened image.
+        out: the same shape, contiguous, for the result.
+        flip: ``(h·w·c,)`` uint8 that the result is XORed with; not at all if None.
+    """
+    flat, into = flattened(images), flattened(out)
+    for band in bands(flat):
+        taken = np.take(flat[band], source, axis=1, out=into[band], mode="clip")
+        if flip is not None:
+            np.bitwise_xor(taken, flip, out=taken)
+
+
+def gather_nibbles(images: Images, source: Indices, mask: Mask, out: Images) -> None:
+    """Take every nibble of every image from somewhere in the same image and reverse some.
+
+    Args:
+        images: ``(n, h, w, c)`` uint8, contiguous; never written to.
+        source: ``(2·h·w·c,)`` int64 over the nibbles of the flattened image, all low ones first.
+        mask: ``(2·h·w·c,)`` bool; True reverses the nibble that arrives at that index.
+        out: the same shape, contiguous, for the result.
+    """
+    flat, into = flattened(images), flattened(out)
+    size, flip = flat.shape[1], byte_mask(mask)
+    for band in bands(flat):
+        split = np.concatenate((flat[band] & LOW_NIBBLE, flat[band] >> NIBBLE_BITS), axis=1)
+        joined = np.take(split, source, axis=1, mode="clip")
+        taken = np.left_shift(joined[:, size:], NIBBLE_BITS, out=into[band])
+        np.bitwise_or(taken, joined[:, :size], out=taken)
+        np.bitwise_xor(taken, flip, out=taken)
+
+
+def flattened(images: Images) -> NDArray[np.uint8]:
+    """Contiguous images as ``(n, h·w·c)``, a view."""
+    return images.reshape(len(images), int(np.prod(images.shape[1:])))
+
+
+def bands(flat: NDArray[np.uint8], size: int = BAND_BYTES) -> Iterator[slice]:
+    """Cut images into stretches of about so many bytes, at least one image each."""
+    step = max(1, size // max(1, flat.shape[1]))
+    return (slice(start, start + step) for start in range(0, len(flat), step))
+
+
+def block_index(shape: tuple[int, int, int], block: int) -> Indices:
+    """Where the bytes of every block stand in the flattened image.
+
+    Args:
+        shape: ``(h, w, c)``; h and w multiples of the block.
+        block: side M of a block in pixels.
+
+    Returns:
+        ``(blocks, M, M, c)`` int64; blocks row by row.
+    """
+    height, width, channels = shape
+    places = np.arange(height * width * channels).reshape(height // block, block, width // block, block, channels)
+    return places.transpose(0, 2, 1, 3, 4).reshape(-1, block, block, channels)
