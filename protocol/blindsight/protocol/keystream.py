@@ -7,6 +7,7 @@ one stream for each image: what it draws for many images at once is what each im
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from numpy.typing import ArrayLike, NDArray
 
-from blindsight.protocol.encoding import expand, tagged_hash
+from blindsight.protocol.encoding import expand
 
 _Bytes = bytes  # the classes below have methods of that name
 Words = NDArray[np.uint32]
@@ -23,6 +24,7 @@ _AHEAD = 256  # words read at once for single draws
 _SPAN = 4096  # draws that are checked at once
 _FEW = 16  # rows below which swaps are made one by one
 _NONCE = 12
+_IMAGE_TAG = b"blindsight1:image\0"
 _LOGISTIC_WARM_UP = 1000
 _SEED_WORDS = 3
 
@@ -100,10 +102,10 @@ class Stream:
         return np.concatenate([np.empty(0, np.int64), *spans])
 
     def _span(self, bounds: NDArray[np.uint64]) -> Draws:
-        limits, words = _limits(bounds), self.words(len(bounds))
-        while len(refused := np.flatnonzero(words >= limits)):
+        last, words = _last(bounds), self.words(len(bounds))
+        while len(refused := np.flatnonzero(words > last)):
             words = np.concatenate((np.delete(words, refused[0]), self.words(1)))
-        return (words % bounds).astype(np.int64)
+        return _remainders(words, bounds)
 
     def perm(self, size: int) -> Draws:
         """A uniform permutation, used as a gather: ``out[k] = in[a[k]]``.
@@ -116,7 +118,8 @@ class Stream:
 
         Source: Durstenfeld's shuffle, from the last element down.
         """
-        return self.perms(1, size)[0]
+        (order,) = self.perms(1, size)
+        return np.asarray(order)
 
     def perms(self, count: int, size: int) -> Draws:
         """One permutation after another: ``(count, size)`` int64."""
@@ -129,12 +132,12 @@ class Stream:
 
     def choose(self, size: int, count: int) -> Draws:
         """``count`` different elements of ``range(size)`` in random order: ``(count,)`` int64."""
-        drawn = self.belows(_shrinking(size, count))
-        return _chosen(size, count, drawn[np.newaxis])[0]
+        (chosen,) = _chosen(size, count, self.belows(_shrinking(size, count))[np.newaxis])
+        return np.asarray(chosen)
 
     def logistic(self, count: int) -> _Bytes:
         """``count`` bytes of a logistic map seeded by the next three words; see ``logistic``."""
-        return logistic(self.words(_SEED_WORDS)[np.newaxis], count).tobytes()
+        return logistic(self.words(_SEED_WORDS).reshape(1, 1, -1), count).tobytes()
 
 
 class ImageStreams:
@@ -180,8 +183,8 @@ class ImageStreams:
         """``Stream.belows`` of each image: ``(n, len(bounds))`` int64."""
         wide = _bounds(bounds)
         words = self.words(ids, len(wide))
-        drawn = (words % wide).astype(np.int64)
-        for row in np.flatnonzero((words >= _limits(wide)).any(axis=1)):
+        drawn = _remainders(words, wide)
+        for row in np.flatnonzero((words > _last(wide)).any(axis=1)).tolist():
             drawn[row] = self.one(ids[row]).belows(wide)
         return drawn
 
@@ -200,25 +203,24 @@ def logistic(seeds: Words, count: int) -> NDArray[np.uint8]:
     The first 1,000 values are dropped; a byte is ``floor(256·x)``. As r < 4, x stays strictly between 0 and 1.
 
     Args:
-        seeds: ``(lanes, 3)`` words: x from the first two (low, high), r from the third.
+        seeds: ``(groups, lanes, 3)`` words: x from the first two (low, high), r from the third.
         count: bytes of each lane.
 
     Returns:
-        ``(count, lanes)`` uint8.
+        ``(groups, count, lanes)`` uint8. Many lanes at once are fast to compute, small groups are fast to transpose.
 
     Source: FORMAT.md F; our reading of Ahmad & Shin 2022, arXiv:2203.16780.
     """
-    low, high, third = seeds.astype(np.uint64).T
-    x = (2 * ((low | high << np.uint64(32)) >> np.uint64(12)) + 1).astype(np.float64) / 2**53
-    r = 4 - (1 + (third & np.uint64(0xFFFFFF))).astype(np.float64) / 2**31
-    spare, values = np.empty_like(x), np.empty((count, len(x)), np.uint8)
-    for step in range(-_LOGISTIC_WARM_UP, count):
-        np.subtract(1, x, out=spare)
-        np.multiply(x, spare, out=spare)
-        np.multiply(r, spare, out=x)
+    low, high, third = np.moveaxis(seeds.astype(np.uint64), -1, 0)
+    x = (2 * ((low | high << np.uint64(32)) >> np.uint64(12)) + 1).astype(np.float64) / 2**45
+    r = (4 - (1 + (third & np.uint64(0xFFFFFF))).astype(np.float64) / 2**31) / 256
+    rest, values = np.empty_like(x), np.empty((x.shape[0], count, x.shape[1]), np.uint8)
+    for step in range(-_LOGISTIC_WARM_UP, count):  # on 256·x and r/256: powers of two change no rounding
+        np.subtract(256, x, out=rest)
+        np.multiply(x, rest, out=rest)
+        np.multiply(r, rest, out=x)
         if step >= 0:
-            np.multiply(256, x, out=spare)
-            np.copyto(values[step], spare, casting="unsafe")
+            np.copyto(values[:, step], x, casting="unsafe")
     return values
 
 
@@ -231,7 +233,9 @@ def _keystream(stream_key: bytes, nonce: bytes) -> CipherContext:
 
 
 def _nonce(image: str) -> bytes:
-    return tagged_hash("image", image.encode())[:_NONCE]
+    """The first bytes of ``H("image", image)``, hashed at once: this runs for every image."""
+    data = image.encode()
+    return sha256(_IMAGE_TAG + len(data).to_bytes(8, "big") + data).digest()[:_NONCE]
 
 
 def _bounds(bounds: ArrayLike) -> NDArray[np.uint64]:
@@ -241,10 +245,19 @@ def _bounds(bounds: ArrayLike) -> NDArray[np.uint64]:
     return given.astype(np.uint64)
 
 
-def _limits(bounds: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Words from here on are refused, so that each remainder is as likely as any other."""
+def _last(bounds: NDArray[np.uint64]) -> Words:
+    """The last word that is not refused: up to it each remainder is as likely as any other."""
     whole = np.uint64(2**32)
-    return whole - whole % bounds
+    return (whole - whole % bounds - np.uint64(1)).astype(np.uint32)
+
+
+def _remainders(words: Words, bounds: NDArray[np.uint64]) -> Draws:
+    """Words modulo bounds; one bound for all is divided by much faster."""
+    if bounds.size and bounds.max() < 2**32 and (bounds == bounds[0]).all():
+        bound = np.uint32(bounds[0])
+        whole: Words = words // bound * bound
+        return (words - whole).astype(np.int64)
+    return (words % bounds).astype(np.int64)
 
 
 def _falling(size: int) -> Draws:

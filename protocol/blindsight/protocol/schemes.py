@@ -123,7 +123,8 @@ def _restricted(shape: Shape, params: Params) -> str:
 
 def _count(shape: Shape, params: Params) -> int:
     """Blocks of an image."""
-    return (shape[0] // params["block"]) * (shape[1] // params["block"])
+    block = int(params["block"])
+    return (shape[0] // block) * (shape[1] // block)
 
 
 def _size(shape: Shape, params: Params) -> int:
@@ -153,7 +154,9 @@ _FIXED: Mapping[str, Param] = {
         fields.integer(), lambda shape, given: 3 * _count(shape, given) // 4, "blocks that stay in their places"
     ),
     "fixed_pixels": Param(
-        fields.integer(), lambda shape, given: 3 * _size(shape, given) // 4, "bytes of a block that stay in their places"
+        fields.integer(),
+        lambda shape, given: 3 * _size(shape, given) // 4,
+        "bytes of a block that stay in their places",
     ),
 }
 

@@ -26,9 +26,7 @@ LOW_NIBBLE = 0x0F
 HIGH_NIBBLE = 0xF0
 
 
-def permute_bytes(
-    images: Images, block: int, permutation: Indices, out: Images, flip: NDArray[np.uint8] | None = None
-) -> None:
+def permute_bytes(images: Images, block: int, permutation: Indices, out: Images) -> None:
     """Permute the bytes of every block.
 
     Args:
@@ -36,7 +34,6 @@ def permute_bytes(
         block: side M of a block in pixels; divides ``h`` and ``w``.
         permutation: ``(M·M·c,)`` int64, ``out[k] = in[permutation[k]]``, bytes in (row, column, channel) order.
         out: ``(n, h, w, c)`` uint8, contiguous, for the result.
-        flip: ``(M·M·c,)`` uint8 that the permuted bytes are XORed with; not at all if None.
 
     Raises:
         DataError: the blocks do not divide the images.
@@ -46,8 +43,7 @@ def permute_bytes(
     moved = np.empty(grid.band * grid.across * permutation.size, np.uint8)
 
     def mix(planes: Planes) -> Planes:
-        taken = np.take(planes, permutation, axis=0, out=_cut(moved, planes.shape), mode="clip")
-        return taken if flip is None else np.bitwise_xor(taken, flip[:, np.newaxis], out=taken)
+        return np.take(planes, permutation, axis=0, out=_cut(moved, planes.shape), mode="clip")
 
     _through_planes(images, grid, mix, out)
 

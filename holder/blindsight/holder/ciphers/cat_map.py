@@ -1,11 +1,11 @@
 """``cat-map``: pixels move over the whole image by five cat maps, and colours roll: a control that is not learnable.
 
-With ``A(r, c) = (r + c, r + 2c) mod t`` a cat map of a ``t x t`` square moves channel k of pixel (r, c), after rolling the
-channels of that pixel, to ``A`` applied ``turns[k]`` times. First the whole image is mapped; then its even and odd rows
-and columns are sorted into four quadrants, and each quadrant is mapped.
+With ``A(r, c) = (r + c, r + 2c) mod t`` a cat map of a ``t x t`` square moves channel k of pixel (r, c), after
+rolling the channels of that pixel, to ``A`` applied ``turns[k]`` times. First the whole image is mapped; then its
+even and odd rows and columns are sorted into four quadrants, and each quadrant is mapped.
 
-Source: the baseline of Tanaka 2018, arXiv:1804.00490, section IV, as his program ``imageshuffle.CatMapComb`` runs it with
-its default flags, where ``p = q = 1``.
+Source: the baseline of Tanaka 2018, arXiv:1804.00490, section IV, as his program ``imageshuffle.CatMapComb`` runs it
+with its default flags, where ``p = q = 1``.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ class CatMapParameters:
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Move every channel of every pixel."""
-        gather_bytes(images, self._source, out)
+        gather_bytes(images, self._source, None, out)
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Undo ``encrypt``."""
-        gather_bytes(images, self._inverse, out)
+        gather_bytes(images, self._inverse, None, out)
 
     def quality(self) -> Quality:
         """On the bytes of an image."""
@@ -122,7 +122,8 @@ def _cat(square: Indices, roll: Indices, turns: Indices) -> Indices:
     channels = np.arange(square.shape[2])
     rolled = np.take_along_axis(square, (channels - roll[:, :, np.newaxis]) % len(channels), axis=2)
     moved = np.empty_like(rolled)
-    rows, columns = np.indices(roll.shape)
+    rows: Indices
+    rows, columns = np.mgrid[: len(roll), : len(roll)]
     for channel in channels:
         r, c = _arnold(rows, columns, int(turns[channel]))
         moved[r, c, channel] = rolled[:, :, channel]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -19,9 +20,10 @@ Turn = Callable[[Images, Sequence[str], Images], None]
 class Parameters(Protocol):
     """The explicit parameters of one scheme and what they do to images.
 
-    Each scheme has a frozen class of this kind, made from a key (``from_key``) or by hand from arrays; whatever does not
-    go together is refused when it is made. Images are ``(n, h, w, c)`` uint8, contiguous, of the shape that the
-    parameters are for; ids name them, one an image; ``out`` is ``(n, h', w', c)`` uint8, contiguous, and gets the result.
+    Each scheme has a frozen class of this kind, made from a key (``from_key``) or by hand from arrays; whatever does
+    not go together is refused when it is made. Images are ``(n, h, w, c)`` uint8, contiguous, of the shape that the
+    parameters are for; ids name them, one an image; ``out`` is ``(n, h', w', c)`` uint8, contiguous, and gets the
+    result.
     """
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
@@ -110,9 +112,7 @@ class Cipher:
         if self.workers > 1 and len(images) < self.workers and self.descriptor.traits.aligned:
             images, ids, out = self._rows_of_blocks(images), (), self._rows_of_blocks(out)
         cuts = np.linspace(0, len(images), min(self.workers, len(images)) + 1).astype(int).tolist()
-        return [
-            (images[start:stop], ids[start:stop], out[start:stop]) for start, stop in zip(cuts, cuts[1:], strict=False)
-        ]
+        return [(images[start:stop], ids[start:stop], out[start:stop]) for start, stop in pairwise(cuts)]
 
     def _rows_of_blocks(self, images: Images) -> Images:
         """A view of contiguous images, plain or encrypted, in which every row of blocks is an image."""

@@ -1,7 +1,8 @@
 """``ele``: learnable encryption with a key of its own for each block of the image; then the blocks are permuted.
 
-Source: Madono, Tanaka, Onishi & Ogawa 2020, arXiv:2001.07761 (extended learnable encryption); pixel operation first, keyed
-by the block's place in the plain image, then the shuffle, as in the authors' program. The masks are independent here.
+Source: Madono, Tanaka, Onishi & Ogawa 2020, arXiv:2001.07761 (extended learnable encryption); pixel operation first,
+keyed by the block's place in the plain image, then the shuffle, as in the authors' program. The masks are independent
+here.
 """
 
 from __future__ import annotations

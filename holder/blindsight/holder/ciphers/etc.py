@@ -1,8 +1,8 @@
-"""``etc``: blocks are permuted, turned and mirrored, negated, and their colours permuted: what JPEG can still compress.
+"""``etc``: blocks are permuted, turned, mirrored, negated, their colours permuted: what JPEG can still compress.
 
-Source: the encryption-then-compression line of Kurihara, Chuman, Kiya and others (four keys: order of the blocks; turn and
-mirror; negative-positive; colours); arXiv:2204.07707 for networks on such images. Turn and mirror are drawn independently
-here: the eight symmetries of a square.
+Source: the encryption-then-compression line of Kurihara, Chuman, Kiya and others (four keys: order of the blocks;
+turn and mirror; negative-positive; colours); arXiv:2204.07707 for networks on such images. Turn and mirror are drawn
+independently here: the eight symmetries of a square.
 """
 
 from __future__ import annotations
@@ -76,12 +76,11 @@ class EtcParameters:
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Move and change every block."""
-        gather_bytes(images, self._source, out, self._flip)
+        gather_bytes(images, self._source, self._flip, out)
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Undo ``encrypt``."""
-        source, flip = self._back
-        gather_bytes(images, source, out, flip)
+        gather_bytes(images, *self._back, out)
 
     def quality(self) -> Quality:
         """On the bytes of an image."""
@@ -106,7 +105,9 @@ class EtcParameters:
     @cached_property
     def _flip(self) -> NDArray[np.uint8]:
         flip = np.empty(int(np.prod(self.shape)), np.uint8)
-        flip[block_index(self.shape, self.block)] = np.where(self.negatives, 255, 0)[:, np.newaxis, np.newaxis, np.newaxis]
+        flip[block_index(self.shape, self.block)] = np.where(self.negatives, 255, 0)[
+            :, np.newaxis, np.newaxis, np.newaxis
+        ]
         return flip
 
     @cached_property

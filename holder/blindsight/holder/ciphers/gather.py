@@ -1,4 +1,4 @@
-"""The kernels of schemes whose key covers the whole image: where each byte or nibble comes from, and what it is XORed with.
+"""The kernels of schemes whose key covers the whole image: where each byte or nibble comes from.
 
 The index is made once for a key and shape and kept by the scheme's parameters. Images are taken in bands that fit the
 processor's cache; what happens to an image depends on that image alone.
@@ -18,14 +18,14 @@ from blindsight.protocol.scheme import Images
 BAND_BYTES = 256 * 1024
 
 
-def gather_bytes(images: Images, source: Indices, out: Images, flip: NDArray[np.uint8] | None = None) -> None:
+def gather_bytes(images: Images, source: Indices, flip: NDArray[np.uint8] | None, out: Images) -> None:
     """Take every byte of every image from somewhere in the same image.
 
     Args:
         images: ``(n, h, w, c)`` uint8, contiguous; never written to.
         source: ``(h·w·c,)`` int64, ``out[k] = in[source[k]]`` in the flattened image.
-        out: the same shape, contiguous, for the result.
         flip: ``(h·w·c,)`` uint8 that the result is XORed with; not at all if None.
+        out: the same shape, contiguous, for the result.
     """
     flat, into = flattened(images), flattened(out)
     for band in bands(flat):

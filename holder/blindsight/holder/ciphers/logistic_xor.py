@@ -1,17 +1,19 @@
 """``logistic-xor``: bytes are XORed with a sequence of a logistic map that a second key has shuffled.
 
-Our reading of the paper: it names a logistic map for the sequence and a second key that shuffles it, and leaves open the
-map's parameter, its warm-up, the way from numbers to bytes and the treatment of channels. Those are fixed in FORMAT.md F:
-lanes of 1,024 values each with a seed of its own, channel after channel, one shuffle of positions for all channels.
+Our reading of the paper: it names a logistic map for the sequence and a second key that shuffles it, and leaves open
+the map's parameter, its warm-up, the way from numbers to bytes and the treatment of channels. Those are fixed in
+FORMAT.md F: lanes of at most 1,024 values, each with a seed of its own, dealt to the pixels in turn; one shuffle of
+positions for all channels.
 
 Source: Ahmad & Shin 2022, arXiv:2203.16780.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +26,7 @@ from blindsight.protocol.scheme import Descriptor, Images
 Shape = tuple[int, int, int]
 LANE = 1024
 SEED_WORDS, SEED_BITS = 3, 52 + 24
-LANES_AT_ONCE = 6144
-TILE = 64
+GROUP_LANES, GROUPS_AT_ONCE = 1536, 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,9 +55,7 @@ class LogisticXorParameters:
         object.__setattr__(self, "sequence", copy)
 
     @classmethod
-    def from_key(
-        cls, scheme_key: bytes, descriptor: Descriptor
-    ) -> LogisticXorParameters | LogisticXorImageParameters:
+    def from_key(cls, scheme_key: bytes, descriptor: Descriptor) -> LogisticXorParameters | LogisticXorImageParameters:
         """Draw seeds from the stream ``logistic/seed``, or each image's, and the shuffle from ``order/sequence``."""
         shape = descriptor.shape
         order = Stream(scheme_key, "order/sequence").perm(shape[0] * shape[1])
@@ -64,7 +63,7 @@ class LogisticXorParameters:
             words = partial(ImageStreams(scheme_key, "logistic/seed").words, count=_words(shape))
             return LogisticXorImageParameters(shape, words, order)
         seeds = Stream(scheme_key, "logistic/seed").words(_words(shape))
-        return cls(_sequences(seeds, shape, order)[0].reshape(shape), _keyspace(shape))
+        return cls(_sequences(seeds[np.newaxis], shape, order)[0], _keyspace(shape))
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """XOR every image with the sequence."""
@@ -103,11 +102,9 @@ class LogisticXorImageParameters:
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """XOR every image with its own sequence."""
-        step = max(1, LANES_AT_ONCE // (_words(self.shape) // SEED_WORDS))
-        for start in range(0, len(images), step):
-            part = slice(start, start + step)
+        for part in _parts(len(images), self.shape):
             sequences = _sequences(self.seeds(ids[part]), self.shape, self.order)
-            np.bitwise_xor(images[part], sequences.reshape(-1, *self.shape), out=out[part])
+            np.bitwise_xor(images[part], sequences, out=out[part])
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """The same as ``encrypt``, for the same ids."""
@@ -115,8 +112,8 @@ class LogisticXorImageParameters:
 
     def quality(self) -> Quality:
         """On the bits of an image, as a mean over some images."""
-        sequences = _sequences(self.seeds(SAMPLE_IDS), self.shape, self.order)
-        return Quality.mean(_quality(one.reshape(self.shape), _keyspace(self.shape)) for one in sequences)
+        sequences = (_sequences(self.seeds([image]), self.shape, self.order)[0] for image in SAMPLE_IDS)
+        return Quality.mean(_quality(one, _keyspace(self.shape)) for one in sequences)
 
 
 def _lanes(shape: Shape) -> int:
@@ -132,24 +129,37 @@ def _keyspace(shape: Shape) -> float:
     return SEED_BITS * _lanes(shape) * shape[2] + factorial_bits(shape[0] * shape[1])
 
 
+def _parts(count: int, shape: Shape) -> Iterator[slice]:
+    """Cut images into stretches of whole groups, the last few aside."""
+    group = _group(shape)
+    whole, step = count // group * group, group * GROUPS_AT_ONCE
+    starts = [*range(0, whole, step), whole]
+    yield from (slice(start, stop) for start, stop in pairwise(starts))
+    if whole < count:
+        yield slice(whole, count)
+
+
+def _group(shape: Shape) -> int:
+    """Images whose lanes are transposed together."""
+    return max(1, GROUP_LANES // (_lanes(shape) * shape[2]))
+
+
 def _sequences(seeds: Words, shape: Shape, order: Indices) -> NDArray[np.uint8]:
-    """Shuffled sequences from seeds: ``(n, words)`` to ``(n, h·w, c)``."""
+    """Shuffled sequences from the seeds of whole groups, or of less than one: ``(n, words)`` to ``(n, h, w, c)``."""
     pixels, channels, lanes = shape[0] * shape[1], shape[2], _lanes(shape)
-    values = logistic(seeds.reshape(-1, SEED_WORDS), min(LANE, pixels))
+    group = min(_group(shape), len(seeds))
+    values = logistic(seeds.reshape(-1, group * lanes * channels, SEED_WORDS), -(-pixels // lanes))
     if lanes == 1:
-        return _beside(np.take(values, order, axis=0), channels)
-    whole = values.T.reshape(-1, channels, lanes * LANE)[:, :, order]
-    return np.ascontiguousarray(whole.transpose(0, 2, 1))
+        values = np.take(values, order, axis=1)
+    by_image = _by_image(values, lanes * channels).view(np.dtype((np.void, channels)))
+    sequences = by_image if lanes == 1 else np.take(by_image, order, axis=1)
+    return sequences.view(np.uint8).reshape(-1, *shape)
 
 
-def _beside(values: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Turn ``(pixels, n·c)`` into ``(n, pixels, c)``, tile by tile so that both stay in the cache."""
-    pixels = len(values)
-    items = values.view(np.dtype((np.void, channels)))
-    turned = np.empty((items.shape[1], pixels), items.dtype)
-    for start in range(0, len(turned), TILE):
-        np.copyto(turned[start : start + TILE], items[:, start : start + TILE].T)
-    return turned.view(np.uint8).reshape(-1, pixels, channels)
+def _by_image(values: NDArray[np.uint8], width: int) -> NDArray[np.void]:
+    """Turn ``(groups, steps, n·width)`` into ``(groups·n, steps)`` items of ``width`` bytes."""
+    items = values.view(np.dtype((np.void, width)))
+    return np.ascontiguousarray(items.transpose(0, 2, 1)).reshape(-1, items.shape[1])
 
 
 def _quality(sequence: NDArray[np.uint8], keyspace: float) -> Quality:

@@ -23,7 +23,7 @@ def move_blocks(images: Images, block: int, sources: Indices, out: Images) -> No
     Raises:
         DataError: the blocks do not divide the images.
     """
-    n, height, width, _ = images.shape
+    n, height = images.shape[:2]
     down, across = grid_of(images, block)
     rows, columns = np.divmod(sources.reshape(-1, down, 1, across), across)
     starts = rows * (block * across) + columns + np.arange(block)[:, np.newaxis] * across

@@ -1,7 +1,7 @@
 """``pixel``: every component of every pixel is reversed or not, then the colours of the pixel are permuted.
 
-Source: Sirichotedumrong, Maekawa, Kinoshita & Kiya 2019, arXiv:1905.01827 (one key for all images); the same authors in IEEE
-Access 2019 (a key for each image).
+Source: Sirichotedumrong, Maekawa, Kinoshita & Kiya 2019, arXiv:1905.01827 (one key for all images); the same authors
+in IEEE Access 2019 (a key for each image).
 """
 
 from __future__ import annotations
@@ -75,11 +75,17 @@ class PixelParameters:
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Reverse, then permute."""
-        self._forth.apply(images, out)
+        if self.mask.shape[2] == COLOURS:
+            self._forth.apply(images, out)
+        else:
+            np.bitwise_xor(images, self._flip.reshape(self.mask.shape), out=out)
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Undo ``encrypt``."""
-        self._back.apply(images, out)
+        if self.mask.shape[2] == COLOURS:
+            self._back.apply(images, out)
+        else:
+            self.encrypt(images, ids, out)
 
     def quality(self) -> Quality:
         """On the bytes of an image."""
@@ -92,11 +98,11 @@ class PixelParameters:
     @cached_property
     def _forth(self) -> Shifts:
         order = self.order.reshape(-1)
-        return _shifts(order, self._flip[_sources(order, self.mask.shape[2])], self.mask.shape[2])
+        return Shifts.of(order, self._flip[_sources(order, COLOURS)])
 
     @cached_property
     def _back(self) -> Shifts:
-        return _shifts(INVERSE[self.order.reshape(-1)], self._flip, self.mask.shape[2])
+        return Shifts.of(INVERSE[self.order.reshape(-1)], self._flip)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,15 +129,13 @@ class PixelImageParameters:
         """Reverse, then permute, each image its own way."""
         flat, into = flattened(images), flattened(out)
         for band in bands(flat):
-            flipped = flat[band] ^ self._flips(ids[band])
-            into[band] = np.take_along_axis(flipped, self._band_sources(ids[band]), axis=1)
+            into[band] = self._permuted(flat[band] ^ self._flips(ids[band]), self._orders(ids[band]))
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Undo ``encrypt`` for the same ids."""
         flat, into = flattened(images), flattened(out)
         for band in bands(flat):
-            np.put_along_axis(into[band], self._band_sources(ids[band]), flat[band], axis=1)
-            into[band] ^= self._flips(ids[band])
+            into[band] = self._permuted(flat[band], INVERSE[self._orders(ids[band])]) ^ self._flips(ids[band])
 
     def quality(self) -> Quality:
         """On the bytes of an image, as a mean over some images."""
@@ -139,29 +143,26 @@ class PixelImageParameters:
         return Quality.mean(_quality(mask, order, self.shape[2]) for mask, order in zip(masks, orders, strict=True))
 
     def _flips(self, ids: Sequence[str]) -> NDArray[np.uint8]:
-        return np.where(self.masks(ids), np.uint8(255), np.uint8(0))
+        return np.negative(self.masks(ids).view(np.uint8))  # 1 becomes 255
 
     def _orders(self, ids: Sequence[str]) -> Indices:
         grey = self.shape[2] != COLOURS
         return np.zeros((len(ids), self.shape[0] * self.shape[1]), np.int64) if grey else self.orders(ids)
 
-    def _band_sources(self, ids: Sequence[str]) -> Indices:
-        return _sources(self._orders(ids), self.shape[2])
+    def _permuted(self, flat: NDArray[np.uint8], orders: Indices) -> NDArray[np.uint8]:
+        """Permute the colours of every pixel: all images of a band as one long row of pixels."""
+        if self.shape[2] != COLOURS:
+            return flat
+        return np.take(flat.reshape(-1), _sources(orders.reshape(-1), COLOURS), mode="clip").reshape(flat.shape)
 
 
 def _sources(order: Indices, channels: int) -> Indices:
-    """From which byte of its image each byte is taken: ``(…, pixels)`` codes to ``(…, pixels·c)``."""
-    pixels = order.shape[-1]
+    """From which byte of a row of pixels each byte is taken: ``(pixels,)`` codes to ``(pixels·c,)``."""
     if channels != COLOURS:
-        return np.broadcast_to(np.arange(pixels), order.shape)
-    starts = np.arange(0, pixels * COLOURS, COLOURS)[:, np.newaxis]
-    return (ORDERS[order] + starts).reshape(*order.shape[:-1], pixels * COLOURS)
-
-
-def _shifts(order: Indices, flip: NDArray[np.uint8], channels: int) -> Shifts:
-    if channels == COLOURS:
-        return Shifts.of(order, flip)
-    return Shifts({0: np.full(flip.shape, 255, np.uint8)}, flip)
+        return np.arange(order.size)
+    sources = np.take(ORDERS, order, axis=0)
+    sources += np.arange(0, order.size * COLOURS, COLOURS)[:, np.newaxis]
+    return sources.reshape(-1)
 
 
 def _quality(mask: Mask, order: Indices, channels: int) -> Quality:

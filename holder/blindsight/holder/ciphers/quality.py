@@ -35,7 +35,9 @@ class Quality:
     def facts(self) -> dict[str, Any]:
         """For people, in the order in which they matter."""
         real = min(self.keyspace, KEY_BITS)
-        bits = f"{real:.0f}" if real == self.keyspace else f"{real} (of {self.keyspace:.0f} that the scheme tells apart)"
+        bits = (
+            f"{real:.0f}" if real == self.keyspace else f"{real} (of {self.keyspace:.0f} that the scheme tells apart)"
+        )
         return {
             "unchanged pixels": f"{100 * self.unchanged:.1f} %",
             "fixed points": f"{self.fixed_points} of {self.units}",
@@ -45,9 +47,7 @@ class Quality:
         }
 
     @classmethod
-    def of_bytes(
-        cls, source: NDArray[np.int64], changed: NDArray[np.bool_], channels: int, keyspace: float
-    ) -> Quality:
+    def of_bytes(cls, source: NDArray[np.int64], changed: NDArray[np.bool_], channels: int, keyspace: float) -> Quality:
         """Of a map of bytes.
 
         Args:

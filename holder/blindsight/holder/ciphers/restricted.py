@@ -1,4 +1,4 @@
-"""``restricted``: some blocks of an image, and some bytes of each block, are permuted; the rest stays. A key for each image.
+"""``restricted``: some blocks of an image and some bytes of each block are permuted, by a key for each image.
 
 Nobody shares a key: each image's follows from the holder's key and the image's id, and a network is trained on images
 under many keys. Much of a picture stays in its place.
@@ -88,7 +88,9 @@ class RestrictedParameters:
         keyspace += factorial_bits(self.bytes_moved(SAMPLE_IDS).shape[1])
         still = np.zeros(inside.shape[1], np.bool_)
         return Quality.mean(
-            Quality.of_bytes(order, still, self.shape[2], keyspace).scaled(float((places == np.arange(len(places))).mean()))
+            Quality.of_bytes(order, still, self.shape[2], keyspace).scaled(
+                float((places == np.arange(len(places))).mean())
+            )
             for places, order in zip(blocks, inside, strict=True)
         )
 

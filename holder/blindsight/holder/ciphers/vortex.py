@@ -1,11 +1,11 @@
-"""``vortex``: pixels are swirled around some centres by a rounding gather, as in the authors' program. Loses some pixels.
+"""``vortex``: pixels are swirled around some centres by a rounding gather that loses some of them.
 
 A vortex of radius r turns the pixels of ring k (at rounded distance k) by ``(r - k)·swirl(k)``. Each pixel takes what
 stands at the nearest place of the turned window, so that some places are taken twice and others are lost.
 
 Source: Cao et al. 2024, arXiv:2411.16207, random vortex transformation; the conventions (rows first, counted from 1,
-window centre at ``r + 1/2``, halves rounded away from zero, ``swirl`` of ring k from function value ``(k - 1)/r``) are those
-of the program published with it.
+window centre at ``r + 1/2``, halves rounded away from zero, ``swirl`` of ring k from function value ``(k - 1)/r``)
+are those of the program published with it.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class VortexParameters:
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Swirl every image."""
-        gather_bytes(images, self._source, out)
+        gather_bytes(images, self._source, None, out)
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> NoReturn:
         """Refused.
@@ -148,7 +148,7 @@ def _draw(stream: Stream, shape: Shape, number: int, strength: int) -> Vortex:
     weights = stream.belows(np.full(WEIGHTS, WEIGHT_STEPS)) / 32_768 - 2
     radius = _radius(row, column, shape)
     turns = FAMILY[number % len(FAMILY)](np.arange(radius) / radius, weights)
-    return Vortex(row, column, _rounded(1000 * strength * turns) * MILLIONTH)
+    return Vortex(row, column, (_rounded(1000 * strength * turns) * MILLIONTH).astype(np.float64))
 
 
 def _checked(one: Vortex, shape: Shape) -> Vortex:

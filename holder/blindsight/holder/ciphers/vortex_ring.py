@@ -1,7 +1,8 @@
 """``vortex-ring``: the pixels of whole rings around some centres are rotated by whole steps. A bijection.
 
-Ours, after the random vortex transformation of Cao et al. 2024, arXiv:2411.16207, whose rounding loses pixels: here each
-ring of pixels at rounded distance k from a centre is a list in order of angle, and is rotated by a number of steps.
+Ours, after the random vortex transformation of Cao et al. 2024, arXiv:2411.16207, whose rounding loses pixels: here
+each ring of pixels at rounded distance k from a centre is a list in order of angle, and is rotated by a number of
+steps.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from math import log2
 from typing import Self
 
@@ -69,11 +71,11 @@ class VortexRingParameters:
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Rotate the rings."""
-        gather_bytes(images, self._source, out)
+        gather_bytes(images, self._source, None, out)
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Rotate them back."""
-        gather_bytes(images, self._inverse, out)
+        gather_bytes(images, self._inverse, None, out)
 
     def quality(self) -> Quality:
         """On the bytes of an image."""
@@ -110,7 +112,9 @@ def _draw(stream: Stream, shape: Shape) -> Rings:
 def _checked(one: Rings, shape: Shape) -> Rings:
     sizes = _sizes(one)
     if len(sizes) > _radius(one.row, one.column, shape):
-        raise ValueError(f"{len(sizes)} rings around row {one.row}, column {one.column} leave a {shape[0]}x{shape[1]} image")
+        raise ValueError(
+            f"{len(sizes)} rings around row {one.row}, column {one.column} leave a {shape[0]}x{shape[1]} image"
+        )
     steps = integers_of("the steps", (len(sizes),), max(sizes, default=1), one.steps)
     return Rings(one.row, one.column, steps)
 
@@ -125,6 +129,6 @@ def _rings(radius: int) -> Iterator[NDArray[np.int64]]:
     distance = np.floor(np.sqrt(rows**2 + columns**2) + 0.5).astype(np.int64)  # never half-way: squares are integers
     order = np.lexsort((np.arctan2(rows, columns), distance))
     starts = np.searchsorted(distance[order], np.arange(1, radius + 2))
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in pairwise(starts.tolist()):
         ring = order[start:stop]
         yield np.stack((rows[ring], columns[ring]))
