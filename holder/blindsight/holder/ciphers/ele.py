@@ -14,12 +14,13 @@ from typing import Self
 
 import numpy as np
 
-from blindsight.holder.ciphers.gather import block_index, gather_nibbles
+from blindsight.holder.ciphers.own_blocks import OwnBlocks
 from blindsight.holder.ciphers.parameters import (
     Indices,
     Mask,
     block_bytes,
     check_block,
+    inverses,
     masks_of,
     permutation_of,
     permutations_of,
@@ -70,34 +71,31 @@ class EleParameters:
         return cls(descriptor.shape, block, Stream(scheme_key, "perm/block").perm(count), permutations, masks)
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
-        """Encrypt every block with its own key and permute the blocks."""
-        gather_nibbles(images, *self._forth, out)
+        """Encrypt every block with its own key and permute the blocks.
+
+        Raises:
+            DataError: the blocks do not divide the images.
+        """
+        self._forth.apply(images, out)
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
-        """Undo ``encrypt``."""
-        gather_nibbles(images, *self._back, out)
+        """Undo ``encrypt``; errors are the same."""
+        self._back.apply(images, out)
 
     def quality(self) -> Quality:
-        """On the nibbles of an image."""
+        """On the nibbles of an image; those of blocks that move do not stay."""
         keyspace = factorial_bits(self.blocks.size) + self.masks.size
         keyspace += self.blocks.size * factorial_bits(self.masks.shape[1])
-        source, mask = self._forth
-        return Quality.of_nibbles(source[np.newaxis], mask[np.newaxis], self.shape[2], keyspace)
+        moved = self.blocks != np.arange(self.blocks.size)
+        source = np.where(moved[:, np.newaxis], -1, self._forth.order)
+        return Quality.of_nibbles(source, self.masks[self.blocks], self.shape[2], keyspace)
 
     @cached_property
-    def _forth(self) -> tuple[Indices, Mask]:
-        """From which nibble of the image each nibble comes, all low ones first, and whether it is reversed."""
-        size = int(np.prod(self.shape))
-        low = block_index(self.shape, self.block).reshape(self.blocks.size, -1)
-        places = np.concatenate((low, low + size), axis=1)
-        source, mask = np.empty(2 * size, np.int64), np.empty(2 * size, np.bool_)
-        inside = np.take_along_axis(places, self.permutations, axis=1)
-        source[places] = inside[self.blocks]
-        mask[places] = self.masks[self.blocks]
-        return source, mask
+    def _forth(self) -> OwnBlocks:
+        return OwnBlocks.of(self.block, self.blocks, self.permutations[self.blocks], self.masks[self.blocks])
 
     @cached_property
-    def _back(self) -> tuple[Indices, Mask]:
-        source, mask = self._forth
-        inverse = np.argsort(source)
-        return inverse, mask[inverse]
+    def _back(self) -> OwnBlocks:
+        orders = inverses(self.permutations)
+        masks = np.take_along_axis(self.masks, orders, axis=1)
+        return OwnBlocks.of(self.block, inverses(self.blocks), orders, masks)

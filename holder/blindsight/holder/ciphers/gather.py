@@ -1,4 +1,4 @@
-"""The kernels of schemes whose key covers the whole image: where each byte or nibble comes from.
+"""The kernel of schemes whose key covers the whole image: where each byte comes from.
 
 The index is made once for a key and shape and kept by the scheme's parameters. Images are taken in bands that fit the
 processor's cache; what happens to an image depends on that image alone.
@@ -11,8 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsight.holder.ciphers.blocks import LOW_NIBBLE, NIBBLE_BITS, byte_mask
-from blindsight.holder.ciphers.parameters import Indices, Mask
+from blindsight.holder.ciphers.parameters import Indices
 from blindsight.protocol.scheme import Images
 
 BAND_BYTES = 256 * 1024
@@ -32,25 +31,6 @@ def gather_bytes(images: Images, source: Indices, flip: NDArray[np.uint8] | None
         taken = np.take(flat[band], source, axis=1, out=into[band], mode="clip")
         if flip is not None:
             np.bitwise_xor(taken, flip, out=taken)
-
-
-def gather_nibbles(images: Images, source: Indices, mask: Mask, out: Images) -> None:
-    """Take every nibble of every image from somewhere in the same image and reverse some.
-
-    Args:
-        images: ``(n, h, w, c)`` uint8, contiguous; never written to.
-        source: ``(2·h·w·c,)`` int64 over the nibbles of the flattened image, all low ones first.
-        mask: ``(2·h·w·c,)`` bool; True reverses the nibble that arrives at that index.
-        out: the same shape, contiguous, for the result.
-    """
-    flat, into = flattened(images), flattened(out)
-    size, flip = flat.shape[1], byte_mask(mask)
-    for band in bands(flat):
-        split = np.concatenate((flat[band] & LOW_NIBBLE, flat[band] >> NIBBLE_BITS), axis=1)
-        joined = np.take(split, source, axis=1, mode="clip")
-        taken = np.left_shift(joined[:, size:], NIBBLE_BITS, out=into[band])
-        np.bitwise_or(taken, joined[:, :size], out=taken)
-        np.bitwise_xor(taken, flip, out=taken)
 
 
 def flattened(images: Images) -> NDArray[np.uint8]:

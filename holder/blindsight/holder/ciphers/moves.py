@@ -16,8 +16,7 @@ def move_blocks(images: Images, block: int, sources: Indices, out: Images) -> No
     Args:
         images: ``(n, h, w, c)`` uint8, contiguous; never written to.
         block: side M of a block in pixels; divides ``h`` and ``w``.
-        sources: ``(n, blocks)`` int64, or ``(1, blocks)`` for all images: block k of the result is block
-            ``sources[k]``, blocks counted row by row.
+        sources: ``(n, blocks)`` int64: block k of the result is block ``sources[k]``, blocks counted row by row.
         out: the same shape, contiguous, for the result.
 
     Raises:
@@ -27,11 +26,8 @@ def move_blocks(images: Images, block: int, sources: Indices, out: Images) -> No
     down, across = grid_of(images, block)
     rows, columns = np.divmod(sources.reshape(-1, down, 1, across), across)
     starts = rows * (block * across) + columns + np.arange(block)[:, np.newaxis] * across
-    for number in range(n) if len(sources) == 1 else ():
-        np.take(_runs(images, block)[number], starts[0].reshape(-1), out=_runs(out, block)[number], mode="clip")
-    if len(sources) == n != 1:
-        starts += (np.arange(n) * (height * across))[:, np.newaxis, np.newaxis, np.newaxis]
-        np.take(_runs(images, block).reshape(-1), starts.reshape(-1), out=_runs(out, block).reshape(-1), mode="clip")
+    starts += (np.arange(n) * (height * across))[:, np.newaxis, np.newaxis, np.newaxis]
+    np.take(runs_of(images, block).reshape(-1), starts.reshape(-1), out=runs_of(out, block).reshape(-1), mode="clip")
 
 
 def grid_of(images: Images, block: int) -> tuple[int, int]:
@@ -49,8 +45,8 @@ def grid_of(images: Images, block: int) -> tuple[int, int]:
     return height // block, width // block
 
 
-def _runs(images: Images, block: int) -> NDArray[np.void]:
-    """Contiguous images as ``(n, h·w/M)`` items, each a pixel row of one block."""
+def runs_of(images: Images, block: int) -> NDArray[np.void]:
+    """View contiguous images as ``(n, h·w/M)`` items, each a pixel row of one block."""
     n, height, width, channels = images.shape
     item = np.dtype((np.void, block * channels))
     return images.reshape(n, height * width * channels).view(item)
