@@ -28,6 +28,8 @@ DERIVED = sorted(set(EXPANSION) - INPUTS)
 OF_CEREMONY = ["fed", "fed_code", "sid", "cr", "epoch_salt", "epoch_secret", "kcv"]
 OF_IDENTITIES = [f"identities[{place}].{name}" for place in range(3) for name in ("pub", "fpr", "code")]
 OF_MEMBERS = [f"members[{place}].{name}" for place in range(3) for name in ("kem_pub_sha256", "com", "commit_mid")]
+SCHEMES = sorted((VECTORS / "schemes").glob("*.json"))
+NOT_OURS = {"vortex.json"}  # its sines may differ in the last bit
 OF_SCHEMES = [
     f"F.3 {scheme} {what}" for scheme in ("le", "block-shuffle") for what in ("permutation", "block", "check value")
 ]
@@ -119,6 +121,50 @@ def test_a_changed_vector_in_the_text_is_noticed(node, tmp_path):
     status, answers = run(node, VECTORS, tmp_path / "FORMAT.md")
     assert [name for name, sound in answers.items() if not sound] == ["FORMAT.md: F.3 le block"]
     assert status == 1
+
+
+def expected_of_schemes() -> set[str]:
+    """The names of all values in the vectors of schemes that are computed again."""
+    given = {"descriptor", "scheme_key", "ids", "encrypted_shape"}
+    cases = {path.name: json.loads(path.read_bytes())["cases"] for path in SCHEMES if path.name not in NOT_OURS}
+    return {
+        f"{name} {place}: {what}"
+        for name, found in cases.items()
+        for place, case in enumerate(found)
+        for what in set(case) - given
+    }
+
+
+def test_every_scheme_but_one_encrypts_alike_in_javascript(node):
+    status, answers = run(node, program="encrypted.mjs")
+    assert [name for name, sound in answers.items() if not sound] == []
+    assert status == 0
+    assert set(answers) == expected_of_schemes()
+    assert {name.split()[0] for name in answers} == {path.name for path in SCHEMES} - NOT_OURS
+
+
+@pytest.mark.parametrize("path", [path for path in SCHEMES if path.name not in NOT_OURS], ids=lambda path: path.stem)
+def test_another_byte_or_check_value_of_a_scheme_is_noticed(node, path, tmp_path):
+    vectors = json.loads(path.read_bytes())
+    changed = {"encrypted", "encrypted_sha256", "encrypted_first", "scv"}
+    for case in vectors["cases"]:
+        case.update({what: other(case[what]) for what in changed & set(case)})
+    (tmp_path / path.name).write_text(json.dumps(vectors))
+    status, answers = run(node, tmp_path, program="encrypted.mjs")
+    assert {name for name, sound in answers.items() if sound} == {
+        f"{path.name} {place}: scheme_digest" for place in range(len(vectors["cases"]))
+    }
+    assert status == 1
+
+
+def test_another_id_changes_what_is_encrypted_for_it_but_not_the_check_value(node, tmp_path):
+    vectors = json.loads((VECTORS / "schemes" / "patch-shuffle.json").read_bytes())
+    vectors["cases"] = [{**vectors["cases"][1], "ids": ["other/0", "other/17"]}]
+    (tmp_path / "patch-shuffle.json").write_text(json.dumps(vectors))
+    _, answers = run(node, tmp_path, program="encrypted.mjs")
+    assert answers == {
+        f"patch-shuffle.json 0: {what}": what != "encrypted" for what in ("scheme_digest", "encrypted", "scv")
+    }
 
 
 def test_accepted_documents_have_the_same_ids_codes_and_signatures_in_javascript(node):

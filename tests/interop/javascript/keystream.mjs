@@ -10,11 +10,23 @@ export function schemeKey(secret, fed, epoch, digest) {
   return expand(secret, "scheme", hex(fed), u64be(epoch), digest);
 }
 
+const NONCE = 12;
+
 export class Stream {
   constructor(key, label, ...context) {
-    // RFC 8439 with counter 0 and a nonce of zeros; OpenSSL takes counter (4, little-endian) ‖ nonce (12) as its IV.
-    const streamKey = expand(key, "stream", utf8(label), ...context.map(utf8));
-    this.cipher = createCipheriv("chacha20", streamKey, Buffer.alloc(16));
+    this.start(expand(key, "stream", utf8(label), ...context.map(utf8)), Buffer.alloc(NONCE));
+  }
+
+  /** The keystream of a label for an image. */
+  static ofImage(key, label, id) {
+    const stream = Object.create(Stream.prototype);
+    stream.start(expand(key, "stream", utf8(label)), H("image", utf8(id)).subarray(0, NONCE));
+    return stream;
+  }
+
+  start(streamKey, nonce) {
+    // RFC 8439 with counter 0; OpenSSL takes counter (4, little-endian) ‖ nonce (12) as its IV.
+    this.cipher = createCipheriv("chacha20", streamKey, Buffer.concat([Buffer.alloc(4), nonce]));
   }
 
   bytes(count) {
@@ -35,6 +47,10 @@ export class Stream {
     let drawn = this.u32();
     while (drawn >= limit) drawn = this.u32();
     return drawn % bound;
+  }
+
+  belows(bound, times) {
+    return Array.from({ length: times }, () => this.below(bound));
   }
 
   perm(count) {

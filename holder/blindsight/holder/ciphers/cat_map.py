@@ -60,6 +60,12 @@ class CatMapParameters:
         object.__setattr__(self, "rolls", tuple(map(_rolls, sides, [channels] * SQUARES, self.rolls)))
         object.__setattr__(self, "turns", tuple(_turns(channels, given) for given in self.turns))
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(h, w, c)`` of every image."""
+        side = len(self.rolls[WHOLE])
+        return side, side, self.turns[WHOLE].size
+
     @classmethod
     def from_key(cls, scheme_key: bytes, descriptor: Descriptor) -> Self:
         """Draw the rolls of square j from the stream ``roll/j`` and its turns from ``turns/j``."""

@@ -50,6 +50,11 @@ class Cipher:
     parameters: Parameters
     workers: int = 1
 
+    def __post_init__(self) -> None:
+        made_for = getattr(self.parameters, "shape", self.descriptor.shape)
+        if made_for != self.descriptor.shape:
+            raise ValueError(f"the parameters are for images of {made_for}, the descriptor for {self.descriptor.shape}")
+
     def encrypt(self, images: Images, ids: Sequence[str] = (), out: Images | None = None) -> Images:
         """Encrypt a batch; what becomes of an image does not depend on the others.
 

@@ -19,6 +19,7 @@ from blindsight.holder.ciphers.parameters import (
     Indices,
     Mask,
     block_bytes,
+    blocks_in,
     check_block,
     inverses,
     masks_of,
@@ -53,9 +54,8 @@ class EleParameters:
     masks: Mask = field(repr=False)
 
     def __post_init__(self) -> None:
-        height, width, channels = self.shape
-        check_block(self.block, channels)
-        count, size = height // self.block * (width // self.block), 2 * block_bytes(self.block, channels)
+        check_block(self.block, self.shape[2])
+        count, size = blocks_in(self.shape, self.block), 2 * block_bytes(self.block, self.shape[2])
         object.__setattr__(self, "blocks", permutation_of(count, self.blocks))
         object.__setattr__(self, "permutations", permutations_of((count, size), self.permutations))
         object.__setattr__(self, "masks", masks_of((count, size), self.masks))

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from blindsight.holder.ciphers.colours import ORDERS
 from blindsight.holder.ciphers.gather import block_index, gather_bytes
-from blindsight.holder.ciphers.parameters import Indices, Mask, check_block, integers_of, masks_of, permutation_of
+from blindsight.holder.ciphers.parameters import (
+    Indices,
+    Mask,
+    blocks_in,
+    check_block,
+    integers_of,
+    masks_of,
+    permutation_of,
+)
 from blindsight.holder.ciphers.quality import Quality, factorial_bits
 from blindsight.protocol.keystream import Stream
 from blindsight.protocol.scheme import Descriptor, Images
@@ -52,10 +60,8 @@ class EtcParameters:
     orders: Indices = field(repr=False)
 
     def __post_init__(self) -> None:
-        height, width, channels = self.shape
-        check_block(self.block, channels, least=1)
-        count = height // self.block * (width // self.block)
-        colours = len(ORDERS) if channels == COLOURS else 1
+        check_block(self.block, self.shape[2], least=1)
+        count, colours = blocks_in(self.shape, self.block), len(ORDERS) if self.shape[2] == COLOURS else 1
         object.__setattr__(self, "blocks", permutation_of(count, self.blocks))
         object.__setattr__(self, "turns", integers_of("the turns", (count,), TURNS, self.turns))
         object.__setattr__(self, "negatives", masks_of((count,), self.negatives))

@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsight.holder.ciphers.parameters import SAMPLE_IDS, Indices, check_channels, permutation_of
+from blindsight.holder.ciphers.parameters import SAMPLE_IDS, Indices, check_channels, permutation_of, shaped
 from blindsight.holder.ciphers.quality import Quality, factorial_bits
 from blindsight.protocol.keystream import ImageStreams, Stream, Words, logistic
 from blindsight.protocol.scheme import Descriptor, Images
@@ -53,6 +53,12 @@ class LogisticXorParameters:
         copy = np.ascontiguousarray(given).copy()
         copy.flags.writeable = False
         object.__setattr__(self, "sequence", copy)
+
+    @property
+    def shape(self) -> Shape:
+        """``(h, w, c)`` of every image."""
+        height, width, channels = self.sequence.shape
+        return height, width, channels
 
     @classmethod
     def from_key(cls, scheme_key: bytes, descriptor: Descriptor) -> LogisticXorParameters | LogisticXorImageParameters:
@@ -103,7 +109,8 @@ class LogisticXorImageParameters:
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """XOR every image with its own sequence."""
         for part in _parts(len(images), self.shape):
-            sequences = _sequences(self.seeds(ids[part]), self.shape, self.order)
+            seeds = shaped("the seeds", self.seeds(ids[part]), (len(ids[part]), _words(self.shape)))
+            sequences = _sequences(seeds, self.shape, self.order)
             np.bitwise_xor(images[part], sequences, out=out[part])
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:

@@ -46,6 +46,21 @@ def block_bytes(block: int, channels: int) -> int:
     return block * block * channels
 
 
+def blocks_in(shape: tuple[int, int, int], block: int) -> int:
+    """How many blocks an image has.
+
+    Raises:
+        DataError: they do not divide it.
+    """
+    height, width, _ = shape
+    if height % block or width % block:
+        raise DataError(
+            f"{height}x{width} images do not divide into blocks of {block}x{block}",
+            hint="choose another --block, or --fit pad",
+        )
+    return height // block * (width // block)
+
+
 def permutation_of(size: int, values: ArrayLike) -> Indices:
     """A read-only copy of a permutation.
 
@@ -160,6 +175,22 @@ class _Given:
 def sample_ids(orders: object) -> tuple[str, ...]:
     """Images on which a key is judged: those that it was given for, or a fixed sample."""
     return orders.ids if isinstance(orders, _Given) else SAMPLE_IDS
+
+
+def shaped(what: str, values: NDArray[T], shape: tuple[int, ...]) -> NDArray[T]:
+    """What a callable made by hand has given for some images.
+
+    Args:
+        what: its name in the error sentence.
+        values: an array, a row an image.
+        shape: what it must be.
+
+    Raises:
+        ValueError: it has another shape.
+    """
+    if np.shape(values) != shape:
+        raise ValueError(f"{what} must have shape {shape} for {shape[0]} images, got {np.shape(values)}")
+    return values
 
 
 def inverses(permutations: Indices) -> Indices:

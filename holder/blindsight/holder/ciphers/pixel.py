@@ -23,6 +23,7 @@ from blindsight.holder.ciphers.parameters import (
     check_channels,
     integers_of,
     masks_of,
+    shaped,
 )
 from blindsight.holder.ciphers.quality import Quality
 from blindsight.protocol.keystream import ImageStreams, Stream
@@ -56,6 +57,12 @@ class PixelParameters:
         object.__setattr__(self, "mask", masks_of(shape, self.mask))
         bound = len(ORDERS) if shape[2] == COLOURS else 1
         object.__setattr__(self, "order", integers_of("the order", shape[:2], bound, self.order))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(h, w, c)`` of every image."""
+        height, width, channels = self.mask.shape
+        return height, width, channels
 
     @classmethod
     def from_key(cls, scheme_key: bytes, descriptor: Descriptor) -> PixelParameters | PixelImageParameters:
@@ -143,11 +150,13 @@ class PixelImageParameters:
         return Quality.mean(_quality(mask, order, self.shape[2]) for mask, order in zip(masks, orders, strict=True))
 
     def _flips(self, ids: Sequence[str]) -> NDArray[np.uint8]:
-        return np.negative(self.masks(ids).view(np.uint8))  # 1 becomes 255
+        masks = shaped("the masks", self.masks(ids), (len(ids), int(np.prod(self.shape))))
+        return np.negative(masks.view(np.uint8))  # 1 becomes 255
 
     def _orders(self, ids: Sequence[str]) -> Indices:
+        wanted = len(ids), self.shape[0] * self.shape[1]
         grey = self.shape[2] != COLOURS
-        return np.zeros((len(ids), self.shape[0] * self.shape[1]), np.int64) if grey else self.orders(ids)
+        return np.zeros(wanted, np.int64) if grey else shaped("the orders", self.orders(ids), wanted)
 
     def _permuted(self, flat: NDArray[np.uint8], orders: Indices) -> NDArray[np.uint8]:
         """Permute the colours of every pixel: all images of a band as one long row of pixels."""

@@ -84,8 +84,10 @@ class RestrictedParameters:
     def quality(self) -> Quality:
         """On the bytes of a block, as a mean over some images; a pixel also moves with its block."""
         blocks, inside = self._blocks(SAMPLE_IDS), self._bytes(SAMPLE_IDS)
-        keyspace = factorial_bits(self.blocks_moved(SAMPLE_IDS).shape[1])
-        keyspace += factorial_bits(self.bytes_moved(SAMPLE_IDS).shape[1])
+        fixed_blocks = blocks.shape[1] - self.blocks_moved(SAMPLE_IDS).shape[1]
+        fixed_bytes = inside.shape[1] - self.bytes_moved(SAMPLE_IDS).shape[1]
+        keyspace = factorial_bits(blocks.shape[1]) - factorial_bits(fixed_blocks)
+        keyspace += factorial_bits(inside.shape[1]) - factorial_bits(fixed_bytes)
         still = np.zeros(inside.shape[1], np.bool_)
         return Quality.mean(
             Quality.of_bytes(order, still, self.shape[2], keyspace).scaled(
@@ -113,7 +115,14 @@ class RestrictedParameters:
 
 
 def _whole(moved: Indices, size: int) -> Indices:
-    """Permutations of ``size`` elements from those that move: ``(n, moved)`` to ``(n, size)``."""
+    """Permutations of ``size`` elements from those that move: ``(n, moved)`` to ``(n, size)``.
+
+    Raises:
+        ValueError: the same element moves twice, or there is none of that number.
+    """
+    ordered = np.sort(moved, axis=1)
+    if moved.size and not (ordered.min() >= 0 and ordered.max() < size and (np.diff(ordered, axis=1) > 0).all()):
+        raise ValueError(f"what moves must be different numbers from 0 to {size - 1}")
     whole = np.repeat(np.arange(size)[np.newaxis], len(moved), axis=0)
-    np.put_along_axis(whole, np.sort(moved, axis=1), moved, axis=1)
+    np.put_along_axis(whole, ordered, moved, axis=1)
     return whole

@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindsight.holder.ciphers.gather import block_index, gather_bytes
-from blindsight.holder.ciphers.parameters import Indices, Mask, block_bytes, check_block, mask_of, permutation_of
+from blindsight.holder.ciphers.parameters import (
+    Indices,
+    Mask,
+    block_bytes,
+    blocks_in,
+    check_block,
+    mask_of,
+    permutation_of,
+)
 from blindsight.holder.ciphers.quality import Quality, factorial_bits
 from blindsight.protocol.keystream import Stream
 from blindsight.protocol.scheme import Descriptor, Images
@@ -47,9 +55,8 @@ class VitBlockParameters:
     mask: Mask = field(repr=False)
 
     def __post_init__(self) -> None:
-        height, width, channels = self.shape
-        check_block(self.block, channels)
-        count, size = height // self.block * (width // self.block), block_bytes(self.block, channels)
+        check_block(self.block, self.shape[2])
+        count, size = blocks_in(self.shape, self.block), block_bytes(self.block, self.shape[2])
         object.__setattr__(self, "blocks", permutation_of(count, self.blocks))
         object.__setattr__(self, "permutation", permutation_of(size, self.permutation))
         object.__setattr__(self, "mask", mask_of(size, self.mask))

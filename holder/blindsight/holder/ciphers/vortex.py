@@ -29,7 +29,7 @@ from blindsight.protocol.scheme import Descriptor, Images
 Values = NDArray[np.float64]
 Shape = tuple[int, int, int]
 WEIGHTS, WEIGHT_STEPS = 6, 65_536
-MILLIONTH = 1e-6
+MILLION = 1e6
 FAMILY: Final[tuple[Callable[[Values, Values], Values], ...]] = (
     lambda x, w: w[0] * np.sin(w[1] * x + w[2]) + w[3] * np.cos(w[4] * x + w[5]),
     lambda x, w: w[0] * x + w[1] * x**3 + w[2] * np.exp(2 * x) + w[3] * np.cos(w[4] * x + w[5]),
@@ -148,7 +148,7 @@ def _draw(stream: Stream, shape: Shape, number: int, strength: int) -> Vortex:
     weights = stream.belows(np.full(WEIGHTS, WEIGHT_STEPS)) / 32_768 - 2
     radius = _radius(row, column, shape)
     turns = FAMILY[number % len(FAMILY)](np.arange(radius) / radius, weights)
-    return Vortex(row, column, (_rounded(1000 * strength * turns) * MILLIONTH).astype(np.float64))
+    return Vortex(row, column, _rounded(1000 * strength * turns) / MILLION)
 
 
 def _checked(one: Vortex, shape: Shape) -> Vortex:
