@@ -13,12 +13,13 @@ from blindsight.holder.decrypt import decrypt
 from blindsight.holder.publish import publish
 from blindsight.protocol import keystore, manifest
 from blindsight.protocol.dropbox import DropBox
-from blindsight.protocol.errors import MembershipError, SignatureError
+from blindsight.protocol.errors import MembershipError, SchemeError, SignatureError
 from tests.holder import plans
 from tests.protocol import worlds
 from tests.protocol.worlds import NOW
 
 COUNT = 24
+SCHEMES = tuple({"id": name, "v": 1} for name in ("le", "patch-mix", "restricted", "vortex"))
 
 
 class Site:
@@ -36,25 +37,26 @@ class Site:
                 log = federation.follow(store, self.box, self.fed)
                 if turn == 0 and store is stores[0]:
                     times = {"moment": NOW, "deadline": NOW.replace(year=2050), "not_after": NOW.replace(year=2098)}
-                    ceremony.propose(store, self.box, log, schemes=worlds.SCHEMES, **times)
+                    ceremony.propose(store, self.box, log, schemes=SCHEMES, **times)
                 ceremony.step(store, self.box, log, NOW)
 
     def opened(self, name):
         return keystore.opened(self.root / name / "keystore.json", worlds.PASSPHRASE)
 
-    def publish(self, file, out):
+    def publish(self, file, out, scheme="le"):
         with self.opened("anna") as store:
             log = federation.follow(store, self.box, self.fed)
             epoch, secret = federation.epoch_secret(store, log, None)
-            plan = plans.plan_of(worlds.World([store.key], log, secret), file)
+            plan = plans.plan_of(worlds.World([store.key], log, secret), file, scheme=(scheme, {}))
             assert epoch.number == 1
             publish(plan, store.key, out, worlds.CREATED, lambda rows: None)
         return out
 
-    def decrypt(self, name, folder, out, limit=None):
+    def decrypt(self, name, folder, out, limit=None, workers=1):
         with self.opened(name) as store:
             log = federation.follow(store, self.box, self.fed)
-            return decrypt(store, log, folder, out, limit=limit, advance=lambda images: None)
+            options = {"limit": limit, "advance": lambda images: None, "workers": workers}
+            return decrypt(store, log, folder, out, **options)
 
 
 @pytest.fixture(scope="module")
@@ -121,5 +123,23 @@ def test_a_changed_shard_is_refused_before_anything_is_written(site, tmp_path):
     data[-1] ^= 1
     shard.write_bytes(data)
     with pytest.raises(SignatureError, match="00001"):
+        site.decrypt("anna", folder, tmp_path / "plain")
+    assert not (tmp_path / "plain").exists()
+
+
+@pytest.mark.parametrize(("scheme", "workers"), [("le", 3), ("restricted", 1), ("restricted", 2)])
+def test_schemes_with_a_key_for_each_image_are_decrypted_too_with_any_number_of_threads(
+    site, tmp_path, scheme, workers
+):
+    folder = site.publish(plans.save(tmp_path / "pets.npz", COUNT), tmp_path / "out", scheme)
+    site.decrypt("anna", folder, tmp_path / "plain", workers=workers)
+    found = sorted(picture.tobytes() for picture in pictures(tmp_path / "plain").values())
+    assert found == sorted(image.tobytes() for image in plans.images(COUNT))
+
+
+@pytest.mark.parametrize("scheme", ["patch-mix", "vortex"])
+def test_a_scheme_that_loses_detail_is_refused_before_anything_is_written(site, tmp_path, scheme):
+    folder = site.publish(plans.save(tmp_path / "pets.npz", COUNT), tmp_path / "out", scheme)
+    with pytest.raises(SchemeError, match=f"{scheme} loses detail"):
         site.decrypt("anna", folder, tmp_path / "plain")
     assert not (tmp_path / "plain").exists()

@@ -72,12 +72,16 @@ def pictures(rows=4, seed=3):
     return np.random.default_rng(seed).integers(0, 256, (rows, *LE.shape), dtype=np.uint8)
 
 
+def saved(life, images):
+    """A source of these images."""
+    source = life.root / "frames.npz"
+    np.savez(source, test_images=images, test_labels=np.arange(len(images)) % 2)
+    return source
+
+
 def encrypt(life, out, images=None, *, key="", moment=NOW):
     """The device encrypts images of the lent shape into a file: how many."""
-    source = life.root / "frames.npz"
-    images = pictures() if images is None else images
-    np.savez(source, test_images=images, test_labels=np.arange(len(images)) % 2)
-    split = open_source(str(source)).splits["test"]
+    split = open_source(str(saved(life, pictures() if images is None else images))).splits["test"]
 
     def work(store, box, log):
         lent = device.only_one(store, log, key)
@@ -349,6 +353,18 @@ def test_images_beyond_one_batch_keep_their_order(life, tmp_path, monkeypatch):
     found = shard.opened(out)
     ids = [f"{found.head.dataset}/{row}" for row in range(10)]
     assert np.array_equal(cipher_for(LE, lent.key).decrypt(np.asarray(found.images), ids), images)
+
+
+def test_a_device_writes_images_of_the_encrypted_shape(life, tmp_path):
+    lend(life)
+    ((lent,), _) = take(life)
+    mix, out = Descriptor.of("patch-mix", LE.shape), tmp_path / "frames.safetensors"
+    key = replace(lent, descriptor=mix, tag=replace(lent.tag, scheme_digest=mix.digest))
+    split = open_source(str(saved(life, pictures(5)))).splits["test"]
+    assert device.encrypt(key, life.log(), split, geometry.Fit("refuse", None, 3), out, NOW, lambda _: None, 2) == 5
+    found = shard.opened(out)
+    assert np.array_equal(found.images, cipher_for(mix, lent.key).encrypt(pictures(5)))
+    assert found.images.shape == (5, 4, 4, 3)
 
 
 def test_a_lent_key_shows_nothing_of_itself(life):

@@ -83,6 +83,7 @@ def test_a_shape_that_is_none_is_wrong_usage(desk, shape):
         ((*SHAPE, "--block", "0"), "E_FORMAT"),
         ((*SHAPE, "--block=-4"), "E_FORMAT"),
         ((*SHAPE, "--scheme", "plain"), "E_SCHEME"),
+        ((*SHAPE, "--param", "scope=image"), "E_SCHEME"),
         ((*SHAPE, "--epoch", "2"), "E_EPOCH"),
     ],
     ids=str,
@@ -220,3 +221,28 @@ def test_no_verb_on_the_device_shows_its_key(lent):
     for _, out, err in said:
         for spelling in (to_b64(key), key.hex(), str(key)):
             assert spelling not in out + err
+
+
+QUALITY = {"unchanged_pixels", "fixed_points", "reversals", "keyspace_bits", "note"}
+
+
+def test_holder_and_device_say_the_same_of_the_quality_of_a_lent_key(desk):
+    (told,) = desk.json("anna", "device lend", desk.keys["camera"].entry.code, *SHAPE)
+    (taken,) = desk.json("camera", "device take")
+    (shown,) = desk.json("camera", "device show")
+    figures = {name: told[name] for name in QUALITY}
+    assert {name: shown[name] for name in QUALITY} == figures
+    assert {name: [figures[name]] for name in QUALITY - {"note"}} == {name: taken[name] for name in QUALITY - {"note"}}
+    assert taken["note"] == figures["note"]
+
+
+def test_a_lent_key_is_shown_with_its_parameters(lent):
+    (shown,) = lent.json("camera", "device show")
+    assert (shown["scheme"], shown["parameters"]) == ("le", {"block": 4})
+
+
+def test_a_device_encrypts_alike_with_any_number_of_threads(lent):
+    for workers in ("1", "3"):
+        assert encrypts(lent, "--out", lent.root / workers, "--workers", workers)[0] == 0
+    one, three = (shard.opened(lent.root / workers).images for workers in ("1", "3"))
+    assert np.array_equal(one, three)

@@ -36,7 +36,7 @@ def test_the_target_follows_from_policy_size_and_channels(fit, source, expected)
 
 
 def test_sides_that_are_not_whole_blocks_are_refused_with_a_way_out():
-    with pytest.raises(DataError, match="multiples of the block, 4, got 30x32") as refusal:
+    with pytest.raises(DataError, match="multiples of 4 pixels under this scheme, got 30x32") as refusal:
         target_shape(Fit(), (30, 32, 3), 4)
     assert refusal.value.hint == "use --fit pad"
 
@@ -48,7 +48,7 @@ def test_images_that_differ_are_refused_with_a_way_out():
 
 
 def test_a_size_that_is_not_whole_blocks_is_refused():
-    with pytest.raises(DataError, match="multiples of the block, 8, got 100x100"):
+    with pytest.raises(DataError, match="multiples of 8 pixels under this scheme, got 100x100"):
         target_shape(Fit("resize", (100, 100)), (32, 32, 3), 8)
 
 

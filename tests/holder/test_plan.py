@@ -9,8 +9,8 @@ import pytest
 
 from blindsight.holder.geometry import Fit
 from blindsight.holder.plan import Views
-from blindsight.protocol.errors import BlindsightError, DataError, SchemeError
-from blindsight.protocol.scheme import scheme_key
+from blindsight.protocol.errors import BlindsightError, DataError, FormatError, SchemeError
+from blindsight.protocol.scheme import SCHEMES, Descriptor, scheme_key
 from tests.holder import plans
 from tests.protocol import worlds
 
@@ -58,7 +58,7 @@ def test_a_scheme_that_the_epoch_does_not_allow_is_refused_with_what_is_allowed(
 
 
 def test_images_that_do_not_come_to_whole_blocks_are_refused_with_a_hint(world, file):
-    with pytest.raises(DataError, match="multiples of the block, 5, got 8x8") as caught:
+    with pytest.raises(DataError, match="multiples of 5 pixels under this scheme, got 8x8") as caught:
         plans.plan_of(world, file, scheme=("le", {"block": 5}))
     assert caught.value.hint == "use --fit pad"
 
@@ -114,3 +114,54 @@ def test_labels_of_a_single_class_are_refused_by_the_plan_already(world, tmp_pat
     np.savez(tmp_path / "one.npz", images=pictures, labels=np.zeros(4, np.int64), classes=np.array(["cat"]))
     with pytest.raises(BlindsightError, match="2 classes"):
         plans.plan_of(world, tmp_path / "one.npz")
+
+
+ALL = tuple({"id": name, "v": 1} for name, _ in SCHEMES)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A world whose epoch allows every scheme."""
+    keys = worlds.holders(2)
+    founded = worlds.founded(keys)
+    return worlds.World(keys, *worlds.agreed(keys, founded, worlds.proposal(keys[0], founded, schemes=ALL)))
+
+
+@pytest.mark.parametrize("name", [name for name, _ in SCHEMES])
+def test_what_is_not_given_takes_the_schemes_default(wide, file, name):
+    made = plans.plan_of(wide, file, scheme=(name, {}))
+    assert made.descriptor == Descriptor.of(name, (8, 8, 3))
+
+
+def test_parameters_may_be_text_or_numbers(wide, file):
+    typed = plans.plan_of(wide, file, scheme=("restricted", {"block": "8", "fixed_pixels": "7"}))
+    assert typed.digest == plans.plan_of(wide, file, scheme=("restricted", {"block": 8, "fixed_pixels": 7})).digest
+    assert typed.descriptor.params == {"block": 8, "fixed_blocks": 0, "fixed_pixels": 7}
+
+
+def test_a_parameter_that_the_scheme_does_not_have_is_refused_with_those_it_has(wide, file):
+    with pytest.raises(SchemeError, match="pixel has no parameter block; its parameters: scope"):
+        plans.plan_of(wide, file, scheme=("pixel", {"block": 4}))
+
+
+def test_a_parameter_out_of_range_is_refused(wide, file):
+    with pytest.raises(FormatError, match="vortices must be an integer from 1 to 100"):
+        plans.plan_of(wide, file, scheme=("vortex", {"vortices": "many"}))
+
+
+def test_sides_come_to_what_the_scheme_asks_for_blocks_or_not(wide, tmp_path):
+    odd = plans.save(tmp_path / "odd.npz", shape=(9, 9, 3))
+    fitted = {
+        name: plans.plan_of(wide, odd, scheme=(name, {}), fit=Fit("crop")).descriptor.shape
+        for name in ("le", "cat-map", "pixel")
+    }
+    assert fitted == {"le": (8, 8, 3), "cat-map": (8, 8, 3), "pixel": (9, 9, 3)}
+
+
+def test_rows_are_counted_in_bytes_of_encrypted_images(wide, file):
+    sizes = [plans.plan_of(wide, file, scheme=(name, {})).row_bytes for name in ("le", "patch-mix")]
+    assert sizes == [8 * 8 * 3, 4 * 4 * 3]
+
+
+def test_the_digest_does_not_depend_on_how_many_threads_there_are(world, file):
+    assert plans.plan_of(world, file, workers=4).digest == plans.plan_of(world, file).digest

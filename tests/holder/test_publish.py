@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -14,10 +15,13 @@ import pytest
 from blindsight.holder.ciphers import cipher_for
 from blindsight.holder.edition import Edition
 from blindsight.holder.plan import Views
-from blindsight.holder.publish import JOB_FOLDER, Job, image_id, interrupted, offer
+from blindsight.holder.publish import JOB_FOLDER, STAGES, Job, image_id, interrupted, offer
+from blindsight.holder.stopwatch import Stopwatch
 from blindsight.protocol import manifest, shard
+from blindsight.protocol.admission import verify_federation
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.errors import DataError, FormatError
+from blindsight.protocol.scheme import SCHEMES
 from tests.holder import plans
 from tests.protocol import worlds
 
@@ -411,3 +415,66 @@ def peak(count: int, folder: Path) -> float:
 def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path):
     few, many = peak(1_000, tmp_path / "few"), peak(50_000, tmp_path / "many")
     assert many - few < 24, f"{few:.0f} MiB for 1,000 images, {many:.0f} MiB for 50,000"
+
+
+# Every scheme.
+
+ALL = tuple({"id": name, "v": 1} for name, _ in SCHEMES)
+INVERTIBLE = [name for (name, _), traits in SCHEMES.items() if traits.invertible]
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A world whose epoch allows every scheme."""
+    keys = worlds.holders(2)
+    founded = worlds.founded(keys)
+    return worlds.World(keys, *worlds.agreed(keys, founded, worlds.proposal(keys[0], founded, schemes=ALL)))
+
+
+@pytest.mark.parametrize("name", [name for name, _ in SCHEMES])
+def test_what_is_published_under_any_scheme_verifies(wide, file, tmp_path, name):
+    plans.written(plans.plan_of(wide, file, scheme=(name, {})), wide, tmp_path)
+    stated = manifest.load(tmp_path, wide.log)
+    assert manifest.shard_faults(stated, tmp_path) == []
+    _, faults = verify_federation(wide.log, {"anna": stated.envelope}, worlds.NOW)
+    assert faults == []
+    images, _ = rows_of(tmp_path, wide)
+    assert images.shape == (24, *stated.descriptor.encrypted_shape)
+
+
+@pytest.mark.parametrize("name", INVERTIBLE)
+def test_what_is_published_under_an_invertible_scheme_is_the_images(wide, file, tmp_path, name):
+    plans.written(plans.plan_of(wide, file, scheme=(name, {}), views=Views(2, 1)), wide, tmp_path)
+    assert set(as_set(decrypted(tmp_path, wide))) >= set(as_set(plans.images(24)))
+
+
+@pytest.mark.parametrize("name", ["le", "patch-mix", "restricted"])
+def test_threads_do_not_change_the_shards(wide, file, tmp_path, name):
+    for workers in (1, 3):
+        plan = plans.plan_of(wide, file, scheme=(name, {}), workers=workers)
+        plans.written(plan, wide, tmp_path / str(workers))
+    assert plans.digests(tmp_path / "1") == plans.digests(tmp_path / "3")
+
+
+# How long it takes.
+
+
+def test_seconds_are_counted_for_every_stage(world, file, tmp_path):
+    ticks = itertools.count()
+    watch = Stopwatch(STAGES, clock=lambda: float(next(ticks)))
+    plans.written(plans.plan_of(world, file), world, tmp_path, watch=watch)
+    taken = watch.seconds()
+    pieces = 3 * (1 + 1 + 1)  # of three shards: head, labels, images
+    expected = {"read": 3, "views": 3, "encrypt": 3, "write": pieces + 3, "deliver": 1}
+    assert {stage: taken[stage] for stage in STAGES} == expected
+    assert taken["total"] == next(ticks) - 1
+
+
+def test_what_was_written_before_a_publish_was_interrupted_takes_no_time(world, file, tmp_path):
+    plan = plans.plan_of(world, file)
+    with pytest.raises(StopError):
+        plans.written(plan, world, tmp_path, advance=stopping(3))
+    ticks = itertools.count()
+    watch = Stopwatch(STAGES, clock=lambda: float(next(ticks)))
+    plans.written(plan, world, tmp_path, watch=watch)
+    assert watch.seconds()["encrypt"] < 3

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from blindsight.cli import main
 from blindsight.holder import ceremony, federation, membership, notices
@@ -26,6 +27,8 @@ ROLES = {"anna": "holder", "bert": "holder", "lab": "trainer", "rival": "trainer
 HOLDERS = ("anna", "bert")
 FAR = datetime(2090, 1, 1, tzinfo=UTC)
 WAITING, USAGE = 75, 2
+SCHEMES = tuple({"id": name, "v": 1} for name in ("le", "pixel", "restricted", "plain", "patch-mix"))
+QUALITY = {"unchanged_pixels", "fixed_points", "reversals", "keyspace_bits", "note"}
 
 
 class Desk:
@@ -110,7 +113,7 @@ def agree(box: DropBox, stores: list, fed: str) -> None:
             log = federation.follow(store, box, fed)
             if turn == 0 and store is stores[0]:
                 times = {"moment": now(), "deadline": FAR, "not_after": FAR}
-                ceremony.propose(store, box, log, schemes=worlds.SCHEMES, **times)
+                ceremony.propose(store, box, log, schemes=SCHEMES, **times)
             ceremony.step(store, box, log, now())
 
 
@@ -380,6 +383,84 @@ def test_only_ones_own_data_set_of_that_name_is_replaced(desk):
     code, err = desk.refused("anna", "publish", desk.file, "--replaces", folder, "--name", "cats")
     assert (code, "pets/train" in err) == ("E_DATA", True)
     assert desk.refused("anna", "publish", desk.file, "--replaces", desk.root / "nothing")[0] == "E_IO"
+
+
+# Schemes and their parameters.
+
+
+@pytest.mark.parametrize(
+    ("words", "params"),
+    [
+        ((), {"block": 4}),
+        (("--block", "8"), {"block": 8}),
+        (("--param", "block=8"), {"block": 8}),
+        (("--scheme", "pixel"), {"scope": "common"}),
+        (("--scheme", "pixel", "--param", "scope=image"), {"scope": "image"}),
+        (
+            ("--scheme", "restricted", "--param", "fixed_blocks=1", "--param", "fixed_pixels=0", "--workers", "2"),
+            {"block": 4, "fixed_blocks": 1, "fixed_pixels": 0},
+        ),
+    ],
+    ids=" ".join,
+)
+def test_a_scheme_is_published_with_the_parameters_given_and_the_defaults_of_the_others(desk, words, params):
+    assert desk.stated(desk.publish(*words))["scheme"]["params"] == params
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--param", "vortices=8"), "E_SCHEME", "scheme le has no parameter vortices; its parameters: block"),
+        (("--scheme", "pixel", "--block", "4"), "E_SCHEME", "scheme pixel has no parameter block"),
+        (("--block", "4", "--param", "block=8"), "E_SCHEME", "parameter block is given more than once"),
+        (("--block", "none"), "E_FORMAT", "block must be an integer from 1 to 256"),
+        (("--block", "3"), "E_DATA", "multiples of 3 pixels"),
+        (("--scheme", "pixel", "--param", "scope=holder"), "E_FORMAT", "scope must be"),
+        (("--scheme", "etc"), "E_SCHEME", "etc is not allowed in epoch 1"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_written(desk, words, code, said):
+    refused, err = desk.refused("anna", "publish", desk.file, *words)
+    assert (refused, said in err) == (code, True)
+    assert not (desk.root / "anna" / "datasets").exists()
+
+
+@pytest.mark.parametrize("words", [("--scheme", "rot13"), ("--param", "scope"), ("--workers", "0")], ids=" ".join)
+def test_what_cannot_be_an_option_is_wrong_usage(desk, words):
+    assert desk.run("anna", "publish", desk.file, *words)[0] == USAGE
+
+
+def test_a_decrypted_data_set_is_the_one_that_was_published_with_several_threads(desk):
+    folder = desk.publish("--scheme", "restricted", "--workers", "3")
+    desk.json("anna", "decrypt", folder, "--out", desk.root / "plain", "--workers", "2")
+    found = [Image.open(path).tobytes() for path in (desk.root / "plain").iterdir()]
+    assert sorted(found) == sorted(image.tobytes() for image in plans.images(24))
+
+
+# What is said of the key, and of the time.
+
+
+def test_the_quality_of_the_key_is_shown_and_that_it_is_not_how_schemes_fall(desk):
+    facts = desk.json("anna", "publish", desk.file)
+    assert facts.keys() >= QUALITY
+    assert facts["note"].startswith("keyspace is not how such schemes fall")
+    _, out, _ = desk.run("anna", "publish", desk.file, "--name", "again")
+    assert {name.replace("_", " ") for name in QUALITY} <= {line.split("  ")[0] for line in out.splitlines()}
+
+
+@pytest.mark.parametrize(("scheme", "told"), [("plain", True), ("pixel", False), ("le", False)])
+def test_a_key_that_leaves_much_as_it_was_is_spoken_of(desk, scheme, told):
+    _, _, err = desk.run("anna", "publish", desk.file, "--scheme", scheme)
+    assert ("people see them without computing anything" in err) == told
+
+
+def test_the_seconds_of_every_stage_are_shown(desk):
+    seconds = desk.json("anna", "publish", desk.file, "--seal-to", "lab")["seconds"]
+    assert list(seconds) == ["read", "views", "encrypt", "write", "deliver", "total"]
+    assert all(taken >= 0 for taken in seconds.values())
+    assert sum(seconds.values()) - seconds["total"] <= seconds["total"] + 0.01
+    assert seconds["deliver"] > 0
 
 
 # Killed at every moment.

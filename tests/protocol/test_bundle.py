@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from blindsight.protocol import bundle
+from blindsight.protocol import bundle, statement
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import (
@@ -261,3 +261,18 @@ def test_an_unwritable_place_is_named(tmp_path):
     with pytest.raises(FormatError) as caught:
         bundles.write(tmp_path / "file" / "b", WORLD)
     assert caught.value.code == "E_IO"
+
+
+MIX = Descriptor.of("patch-mix", (8, 8, 3))
+
+
+def test_the_input_has_the_shape_of_encrypted_images():
+    stated = {"scheme": MIX.to_json(), "scheme_digest": MIX.digest}
+    halves = bundles.predicate(WORLD, **stated)
+    halves["input"]["shape"] = [4, 4, 3]
+    envelope = statement.make(bundle.PREDICATE_TYPE, dict.fromkeys(bundle.REQUIRED, "ab" * 32), halves)
+    assert bundle.parse_unsigned(envelope)[1]["input"]["shape"] == list(MIX.encrypted_shape)
+    halves["input"]["shape"] = [8, 8, 3]
+    envelope = statement.make(bundle.PREDICATE_TYPE, dict.fromkeys(bundle.REQUIRED, "ab" * 32), halves)
+    with pytest.raises(SchemeError, match="not of the shape of its scheme's encrypted images"):
+        bundle.parse_unsigned(envelope)

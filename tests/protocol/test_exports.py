@@ -11,7 +11,8 @@ from blindsight.protocol.encoding import people_code
 from blindsight.protocol.errors import FormatError, SchemeError
 from blindsight.protocol.exports import croissant, datapackage
 from blindsight.protocol.manifest import task_of
-from blindsight.protocol.scheme import Descriptor
+from blindsight.protocol.scheme import SCHEMES, Descriptor
+from blindsight.protocol.shard import tensors_of
 from tests.protocol import worlds
 
 WORLD = worlds.world()
@@ -79,6 +80,11 @@ def described(**words):
     return verified(dataset=DATASET | words)
 
 
+def under(name):
+    descriptor = Descriptor.of(name, (8, 8, 3))
+    return verified(descriptor, tensors=dict(tensors_of(descriptor.encrypted_shape, labelled=True)))
+
+
 VARIANTS = {
     "as published": verified(),
     "two shards": verified(shards=TWO_SHARDS),
@@ -91,6 +97,7 @@ VARIANTS = {
     "with a name in another script": described(name="猫と犬"),
     "with a name full of signs": described(name='</script>"{}\\'),
     "for inference": described(split="inference"),
+    **{f"under {name}": under(name) for name, _ in SCHEMES if name not in ("le", "plain")},
 }
 every_variant = pytest.mark.parametrize("found", VARIANTS.values(), ids=VARIANTS)
 both_kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -136,6 +143,20 @@ def test_images_of_the_control_are_never_called_encrypted(kind):
     assert "The images are not encrypted" in words
     assert "perceptually encrypted" not in words
     assert "hidden from people" not in words
+
+
+@both_kinds
+def test_mixed_images_are_neither_called_encrypted_nor_plain(kind):
+    words = " ".join(told(kind.document(under("patch-mix"))))
+    assert "changed without a key by scheme patch-mix v1" in words
+    assert "There is no key: what can be seen in the mixture, everybody sees" in words
+    for other in ("perceptually encrypted", "not encrypted", "hidden from people"):
+        assert other not in words
+
+
+@both_kinds
+def test_the_shape_is_that_of_the_encrypted_images(kind):
+    assert "8 rows of 4x4x3 bytes" in kind.document(under("patch-mix"))["description"]
 
 
 @both_kinds
@@ -315,3 +336,15 @@ def test_a_path_that_data_package_forbids_is_refused():
     found = verified(shards=[TWO_SHARDS[0] | {"path": ".hidden/0.safetensors", "rows": 8}])
     with pytest.raises(FormatError, match="begins with a dot"):
         datapackage.document(found)
+
+
+@pytest.mark.parametrize("name", ["le", "ele", "patch-shuffle", "patch-mix"])
+def test_croissant_says_how_the_scheme_falls(name):
+    assert SCHEMES[name, 1].falls in croissant.document(under(name))["rai:dataLimitations"]
+
+
+def test_equal_images_are_said_to_be_equal_where_keys_are_not_an_image_s():
+    said = {
+        name: "Equal images are equal" in str(croissant.document(under(name))) for name in ("le", "ele", "restricted")
+    }
+    assert said == {"le": True, "ele": True, "restricted": False}

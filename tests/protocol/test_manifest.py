@@ -10,6 +10,8 @@ from blindsight.protocol import manifest
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import BlindsightError, FormatError, MembershipError, ProtocolError, SignatureError
+from blindsight.protocol.scheme import Descriptor
+from blindsight.protocol.shard import tensors_of
 from blindsight.protocol.tag import Tag
 from tests.protocol import worlds
 
@@ -273,3 +275,50 @@ def test_a_damaged_shard_is_named(published, damage, code):
 def test_a_shard_of_another_data_set_than_stated_is_named(tmp_path):
     path = WORLD.publish(tmp_path / "anna", ANNA, dataset=PREDICATE["dataset"] | {"id": "00" * 16})
     assert faults(path) == ["E_SCHEME"]
+
+
+MIX = Descriptor.of("patch-mix", (8, 8, 3))
+UNKNOWN = Descriptor("rot13", 1, (8, 8, 3), {})
+
+
+def under(descriptor, shape):
+    """A manifest under a scheme, whose images have this shape."""
+    scheme = {"scheme": descriptor.to_json(), "scheme_digest": descriptor.digest}
+    return signed(statement_of(**scheme, tensors=dict(tensors_of(shape, labelled=True))))
+
+
+def test_the_image_tensor_has_the_shape_of_encrypted_images():
+    read = manifest.read(under(MIX, (4, 4, 3)), WORLD.log)
+    assert read.descriptor.encrypted_shape == (4, 4, 3)
+    assert refused(under(MIX, MIX.shape)).code == "E_FORMAT"
+    assert refused(under(worlds.LE, (4, 4, 3))).code == "E_FORMAT"
+
+
+def test_of_a_scheme_that_is_not_known_here_any_images_can_be_read_about(tmp_path):
+    """That it is not known is a fault at admission, under the holder's name."""
+    assert manifest.read(under(UNKNOWN, (5, 6, 1)), WORLD.log).descriptor == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"dtype": "F32", "shape": ["N", 8, 8, 3]},
+        {"dtype": "U8", "shape": ["N", 8, 8]},
+        {"dtype": "U8", "shape": ["T", 8, 8, 3]},
+    ],
+    ids=["floats", "three dimensions", "no rows"],
+)
+def test_under_an_unknown_scheme_too_images_are_bytes_in_four_dimensions(image):
+    scheme = {"scheme": UNKNOWN.to_json(), "scheme_digest": UNKNOWN.digest}
+    assert refused(signed(statement_of(**scheme, tensors={"image": image}))).code == "E_FORMAT"
+
+
+def test_shards_must_hold_images_of_the_encrypted_shape(tmp_path):
+    scheme = {
+        "scheme": MIX.to_json(),
+        "scheme_digest": MIX.digest,
+        "tensors": dict(tensors_of((4, 4, 3), labelled=True)),
+    }
+    path = WORLD.publish(tmp_path / "anna", ANNA, **scheme)
+    (fault,) = manifest.shard_faults(manifest.load(path, WORLD.log), path.parent)
+    assert (fault.code, "another data set, epoch or scheme" in fault.message) == ("E_SCHEME", True)

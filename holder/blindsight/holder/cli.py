@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from blindsight.cli import key, log_verbs
 from blindsight.cli.arguments import Verbs
-from blindsight.holder import device_cli, epoch_cli, federation_cli, manifest_cli, publish_cli
+from blindsight.holder import (
+    device_cli,
+    epoch_cli,
+    federation_cli,
+    manifest_cli,
+    preview_cli,
+    publish_cli,
+    quality_cli,
+    schemes_cli,
+)
 
 
 def main(words: Sequence[str]) -> int:
@@ -20,5 +29,8 @@ def main(words: Sequence[str]) -> int:
     publish_cli.add_verbs(verbs)
     manifest_cli.add_verbs(verbs)
     device_cli.add_verbs(verbs)
+    schemes_cli.add_verb(verbs)
+    preview_cli.add_verb(verbs)
+    quality_cli.add_verb(verbs)
     log_verbs.add_verbs(verbs, "holder")
     return verbs.main(words)

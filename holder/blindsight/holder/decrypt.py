@@ -23,7 +23,14 @@ BATCH = 256
 
 
 def decrypt(
-    store: Keystore, log: Log, folder: Path, out: Path, *, limit: int | None, advance: Callable[[int], None]
+    store: Keystore,
+    log: Log,
+    folder: Path,
+    out: Path,
+    *,
+    limit: int | None,
+    advance: Callable[[int], None],
+    workers: int = 1,
 ) -> int:
     """Write the plain images of one's own data set as PNG files, named by row and label.
 
@@ -34,6 +41,7 @@ def decrypt(
         out: folder for the pictures, made if missing (mode 0700).
         limit: at most so many images; all if None.
         advance: called with the number of images just written.
+        workers: threads that decrypt.
 
     Returns:
         Number of images written.
@@ -44,7 +52,7 @@ def decrypt(
         ProtocolError: manifest or shards are damaged.
     """
     offered = manifest.load(folder, log)
-    cipher = _cipher(store, log, offered)
+    cipher = _cipher(store, log, offered, workers)
     for fault in manifest.shard_faults(offered, folder):
         raise fault
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -56,14 +64,14 @@ def decrypt(
     return total
 
 
-def _cipher(store: Keystore, log: Log, offered: Manifest) -> Cipher:
+def _cipher(store: Keystore, log: Log, offered: Manifest, workers: int) -> Cipher:
     if offered.predicate["holder"] != store.key.entry.fpr:
         raise MembershipError(f"this data set belongs to {offered.holder}, not to this keystore", code="E_ROSTER")
     descriptor = offered.descriptor
     if not descriptor.traits.invertible:
-        raise SchemeError(f"scheme {descriptor.id} cannot be inverted, even with its key")
+        raise SchemeError(f"scheme {descriptor.id} loses detail: nobody can decrypt it, with or without a key")
     epoch, secret = federation.epoch_secret(store, log, offered.predicate["epoch"])
-    return cipher_for(descriptor, scheme_key(secret, log.fed, epoch.number, descriptor.digest))
+    return cipher_for(descriptor, scheme_key(secret, log.fed, epoch.number, descriptor.digest), workers)
 
 
 def _decrypt_shard(cipher: Cipher, path: Path, out: Path, limit: int, advance: Callable[[int], None]) -> int:

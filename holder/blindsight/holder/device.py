@@ -152,6 +152,7 @@ def encrypt(
     out: Path,
     moment: datetime,
     advance: Callable[[int], None],
+    workers: int = 1,
 ) -> int:
     """Encrypt images for inference into one shard, in their order, without labels and without a manifest.
 
@@ -163,6 +164,7 @@ def encrypt(
         out: the file; must not exist.
         moment: the present time.
         advance: called with the number of images just written.
+        workers: threads that encrypt.
 
     Returns:
         The number of images.
@@ -177,16 +179,16 @@ def encrypt(
     if not len(split):
         raise DataError("there are no images to encrypt")
     dataset, shape = os.urandom(16).hex(), key.descriptor.shape
-    cipher = cipher_for(key.descriptor, key.key)
+    cipher = cipher_for(key.descriptor, key.key, workers)
     head = ShardHead(dataset, log.fed, key.tag.epoch, key.descriptor.digest, first_row=0, rows=len(split))
     batch = max(1, BATCH_BYTES // int(np.prod(shape)))
     with replacing(out, mode=0o640) as file:
-        file.write(shard.layout(head, shape, labelled=False).head)
+        file.write(shard.layout(head, key.descriptor.encrypted_shape, labelled=False).head)
         for start in range(0, len(split), batch):
             numbers = np.arange(start, min(start + batch, len(split)), dtype=np.int64)
             read = split.read if split.shape == shape else split.each
             images = geometry.apply_all(fit, read(numbers), shape)
-            file.write(cipher.encrypt(images, [image_id(dataset, int(n)) for n in numbers]).tobytes())
+            file.write(cipher.encrypt(images, [image_id(dataset, int(n)) for n in numbers]).data)
             advance(len(numbers))
     return len(split)
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from blindsight.cli import passphrase
 from blindsight.cli.arguments import Verbs, add_federation, add_keystore, at_least, days
 from blindsight.cli.output import emit, emit_facts, progress, say
-from blindsight.holder import device, federation, geometry, joining, site
+from blindsight.holder import device, federation, geometry, joining, quality_cli, scheme_options, site
+from blindsight.holder.ciphers import cipher_for
 from blindsight.holder.publish_cli import split_of
 from blindsight.holder.sources import SPLITS, open_source
 from blindsight.protocol.clock import now
+from blindsight.protocol.delegate import Delegated
 from blindsight.protocol.errors import MembershipError
-from blindsight.protocol.scheme import SCHEMES, Descriptor
 
 BOX = "--dropbox box"
 DEFAULT_REQUEST_DAYS = 14
 WAITING = 75
-MAX_SIDE = 65_536
-MAX_DIGITS = 5
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -47,9 +48,8 @@ def _exchange(verbs: Verbs) -> list[argparse.ArgumentParser]:
         f'blindsight holder device lend "$CODE" --scheme le --block 4 --shape 32x32x3 {BOX}',
     )
     lend.add_argument("code", help="the device's fingerprint code, all ten groups, as read at the device")
-    lend.add_argument("--scheme", choices=sorted({name for name, _ in SCHEMES}), default="le", help="default: le")
-    lend.add_argument("--block", type=int, default=4, metavar="M", help="side of a block in pixels (default: 4)")
-    lend.add_argument("--shape", type=_shape, required=True, metavar="HxWxC", help="of the images it may encrypt")
+    scheme_options.add_scheme(lend)
+    scheme_options.add_shape(lend, "of the images it may encrypt")
     lend.add_argument("--epoch", type=at_least(1), metavar="N", help="number of the epoch (default: the newest)")
     take = verbs.add(
         "device take", _take, "take in what was lent to this device", f"blindsight holder device take {BOX}"
@@ -70,17 +70,10 @@ def _use(verbs: Verbs) -> argparse.ArgumentParser:
     encrypt.add_argument("--limit", type=int, metavar="N", help="only the first N images")
     encrypt.add_argument("--fit", choices=geometry.POLICIES, default="refuse", help="for images of another shape")
     encrypt.add_argument("--key", default="", metavar="TAG", help="start of the lent key's tag, if there are several")
+    scheme_options.add_workers(encrypt)
     encrypt.add_argument("--out", type=Path, required=True, metavar="FILE", help="must not exist")
     encrypt.set_defaults(val_share=0.0)
     return encrypt
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    parts = [int(part) if part.isdecimal() and len(part) <= MAX_DIGITS else 0 for part in text.split("x")]
-    if len(parts) != 3 or not all(1 <= part <= MAX_SIDE for part in parts):
-        raise argparse.ArgumentTypeError(f"expected a shape like 32x32x3, got {text[:20]!r}")
-    height, width, channels = parts
-    return height, width, channels
 
 
 def _ask(options: argparse.Namespace) -> int:
@@ -103,15 +96,15 @@ def _ask(options: argparse.Namespace) -> int:
 def _lend(options: argparse.Namespace) -> int:
     with site.opened(options) as here:
         federation.demand_verified(here.store, here.log)
-        scheme = Descriptor(options.scheme, 1, options.shape, {"block": options.block})
-        scheme.check()
+        scheme = scheme_options.descriptor_of(options, options.shape)
         document, to = device.lend(here.store, here.box, here.log, options.code, scheme, options.epoch, now())
         body = document.body()
         say("whoever takes the device can decrypt what it encrypts; nothing leads from its key to the epoch secret")
         say("lent; on the device: blindsight holder device take")
         facts = {"lent to": to.label, "scheme": options.scheme, "epoch": body["epoch"]}
         facts["until"] = body["not_after"]
-        emit_facts(facts, as_json=options.json)
+        quality = quality_cli.facts_of(quality_cli.cipher_of_epoch(here, scheme, body["epoch"]))
+        emit_facts(facts | quality, as_json=options.json)
     return 0
 
 
@@ -123,11 +116,17 @@ def _take(options: argparse.Namespace) -> int:
     if not (taken or refused):
         say("nothing new is lent to this device; a holder types: blindsight holder device lend CODE")
     facts: dict[str, object] = {"taken": [one.tag.digest[:12] for one in taken]}
-    facts |= {} if taken else {"waiting for": "a holder"}
+    facts |= _qualities(taken) if taken else {"waiting for": "a holder"}
     emit_facts(facts, as_json=options.json)
     if refused:
         return 1
     return 0 if taken else WAITING
+
+
+def _qualities(taken: Sequence[Delegated]) -> dict[str, Any]:
+    """Each fact for all keys, in their order; the note, which is the same for all, once."""
+    each = [quality_cli.facts_of(cipher_for(one.descriptor, one.key)) for one in taken]
+    return {name: [facts[name] for facts in each] for name in each[0]} | {"note": each[0]["note"]}
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -136,9 +135,10 @@ def _show(options: argparse.Namespace) -> int:
         if not found and not options.json:
             emit("no key is lent to this device")
         for one in found:
-            shape = "x".join(str(side) for side in one.descriptor.shape)
-            facts = {"key": one.tag.digest[:12], "scheme": one.descriptor.id, "shape": shape, "epoch": one.tag.epoch}
-            emit_facts(facts | {"lent by": one.sponsor, "until": one.not_after}, as_json=options.json)
+            facts = {"key": one.tag.digest[:12], "scheme": one.descriptor.id, "epoch": one.tag.epoch}
+            facts |= {"parameters": dict(one.descriptor.params), "shape": quality_cli.shown(one.descriptor.shape)}
+            facts |= {"lent by": one.sponsor, "until": one.not_after}
+            emit_facts(facts | quality_cli.facts_of(cipher_for(one.descriptor, one.key)), as_json=options.json)
     return 0
 
 
@@ -152,7 +152,7 @@ def _encrypt(options: argparse.Namespace) -> int:
         size = None if options.fit == "refuse" else (height, width)
         fit = geometry.Fit(options.fit, size, 1 if channels == 1 else 3)
         with progress("encrypting", len(split)) as advance:
-            count = device.encrypt(key, here.log, split, fit, options.out, now(), advance)
+            count = device.encrypt(key, here.log, split, fit, options.out, now(), advance, options.workers)
         facts = {"file": str(options.out), "images": count, "tag": key.tag.digest}
         emit_facts(facts, as_json=options.json)
     return 0

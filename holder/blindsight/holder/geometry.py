@@ -1,4 +1,4 @@
-"""Bring decoded images to one shape whose sides are whole blocks.
+"""Bring decoded images to one shape whose sides are multiples of what the scheme asks for, usually of a block.
 
 Nothing here leaves an image partly outside the blocks: what does not fit is refused, or padded, resized or cut first,
 as the holder chose.
@@ -33,7 +33,7 @@ class Fit:
     Args:
         policy: ``refuse`` takes only images that fit; ``pad`` repeats the bottom and right edge; ``resize`` scales
             (bilinear, with antialiasing); ``crop`` cuts out the centre.
-        size: target ``(h, w)`` in pixels. None: ``pad`` goes up and ``crop`` down to the next multiple of the block.
+        size: target ``(h, w)`` in pixels. None: ``pad`` goes up and ``crop`` down to the next multiple.
         channels: 1 (luma), 3 (grey is repeated) or ``keep``.
 
     Raises:
@@ -57,41 +57,41 @@ class Fit:
             raise DataError(f"sides must be from 1 to {MAX_SIDE} pixels, got {self.size[0]}x{self.size[1]}")
 
 
-def target_shape(fit: Fit, source_shape: Shape | None, block: int) -> Shape:
+def target_shape(fit: Fit, source_shape: Shape | None, multiple: int) -> Shape:
     """The shape that all images are brought to.
 
     Args:
         fit: what the holder chose.
         source_shape: ``(h, w, c)`` of every image, or None when they differ.
-        block: side of a block in pixels.
+        multiple: what the sides must be a multiple of, in pixels: ``scheme.multiple_of``, usually the block.
 
     Returns:
-        ``(H, W, C)`` with ``H`` and ``W`` multiples of the block.
+        ``(H, W, C)`` with ``H`` and ``W`` such multiples.
 
     Raises:
-        DataError: the block is below 1, the shape is no multiple of it, or cannot be told from images that differ.
+        DataError: the multiple is below 1, the shape is none, or cannot be told from images that differ.
     """
-    if block < 1:
-        raise DataError(f"the block must be at least 1 pixel wide, got {block}")
-    height, width = _target_sides(fit, source_shape, block)
-    if height % block or width % block or not height or not width:
+    if multiple < 1:
+        raise DataError(f"the block must be at least 1 pixel wide, got {multiple}")
+    height, width = _target_sides(fit, source_shape, multiple)
+    if height % multiple or width % multiple or not height or not width:
         raise DataError(
-            f"sides must be multiples of the block, {block}, got {height}x{width} pixels",
-            hint="use --fit pad" if fit.size is None else "use a --size of whole blocks",
+            f"sides must be multiples of {multiple} pixels under this scheme, got {height}x{width}",
+            hint="use --fit pad" if fit.size is None else f"use a --size of multiples of {multiple}",
         )
     return height, width, _target_channels(fit, source_shape)
 
 
-def _target_sides(fit: Fit, source_shape: Shape | None, block: int) -> tuple[int, int]:
+def _target_sides(fit: Fit, source_shape: Shape | None, multiple: int) -> tuple[int, int]:
     if fit.size is not None:
         return fit.size
     if source_shape is None:
         raise DataError("the images differ in size or channels", hint="use --fit resize --size 224x224 --channels 3")
     height, width, _ = source_shape
     if fit.policy == "pad":
-        return -(-height // block) * block, -(-width // block) * block
+        return -(-height // multiple) * multiple, -(-width // multiple) * multiple
     if fit.policy == "crop":
-        return height // block * block, width // block * block
+        return height // multiple * multiple, width // multiple * multiple
     return height, width
 
 

@@ -17,7 +17,7 @@ from blindsight.protocol import fields, shard
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.errors import DataError, SchemeError
 from blindsight.protocol.log import Epoch, Log
-from blindsight.protocol.scheme import Descriptor, scheme_key
+from blindsight.protocol.scheme import Descriptor, multiple_of, scheme_key
 
 SAMPLE = 64  # images that show whether a resumed publish still has the same source
 
@@ -106,8 +106,8 @@ class Plan:
 
     @property
     def row_bytes(self) -> int:
-        """Size of one image."""
-        return int(np.prod(self.descriptor.shape))
+        """Size of one encrypted image."""
+        return int(np.prod(self.descriptor.encrypted_shape))
 
     @property
     def labelled(self) -> bool:
@@ -147,6 +147,7 @@ def make_plan(
     epoch: Epoch,
     epoch_secret: bytes,
     log: Log,
+    workers: int = 1,
 ) -> Plan:
     """Derive shape, descriptor and key, and check that all of it goes together.
 
@@ -157,18 +158,20 @@ def make_plan(
         classes: class names in label order.
         fit: how images come to one shape.
         views: augmentation before encryption.
-        scheme: name and public parameters.
+        scheme: name and public parameters, values perhaps as text; what is left out takes the scheme's default.
         epoch: an agreed epoch.
         epoch_secret: its secret, 32 bytes.
         log: the membership log.
+        workers: threads that encrypt.
 
     Raises:
         DataError: the images do not come to whole blocks, or views are asked for that cannot be.
         SchemeError: E_SCHEME, the scheme does not fit the images or is not allowed in the epoch.
+        FormatError: E_FORMAT, a parameter of the scheme is out of range.
     """
-    identifier, parameters = scheme
-    shape = geometry.target_shape(fit, split.shape, int(parameters["block"]))
-    descriptor = Descriptor(identifier, 1, shape, parameters)
+    identifier, given = scheme
+    shape = geometry.target_shape(fit, split.shape, multiple_of(identifier, given))
+    descriptor = Descriptor.of(identifier, shape, given)
     if not epoch.allows(descriptor):
         allowed = ", ".join(str(one["id"]) for one in epoch.schemes)
         raise SchemeError(
@@ -176,5 +179,5 @@ def make_plan(
             hint=f"blindsight holder epoch propose --scheme {identifier}",
         )
     key = scheme_key(epoch_secret, log.fed, epoch.number, descriptor.digest)
-    cipher = cipher_for(descriptor, key)
+    cipher = cipher_for(descriptor, key, workers)
     return Plan(split, split_name, name, classes, fit, views, cipher, key, epoch, log)

@@ -7,6 +7,7 @@ its last whole shard and gives the same shards as one that was not.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 from blindsight.holder import geometry
 from blindsight.holder.edition import FIRST, Edition
 from blindsight.holder.plan import Plan
-from blindsight.holder.views import views
+from blindsight.holder.stopwatch import Stopwatch
+from blindsight.holder.views import view_of_each
 from blindsight.protocol import manifest, shard
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.encoding import canonical, expand, from_b64, to_b64
@@ -36,7 +38,25 @@ from blindsight.protocol.shard import ShardHead
 
 BATCH_BYTES = 2**20
 JOB_FOLDER = ".publish"
+STAGES = ("read", "views", "encrypt", "write", "deliver")
 Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A publish at work.
+
+    Args:
+        plan: what is published.
+        out: the data set's folder.
+        advance: called with the number of rows just written.
+        watch: counts the seconds of each of ``STAGES``.
+    """
+
+    plan: Plan
+    out: Path
+    advance: Callable[[int], None]
+    watch: Stopwatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +103,7 @@ def publish(
     edition: Edition = FIRST,
     entropy: Callable[[int], bytes] = os.urandom,
     deliver: Callable[[], object] = lambda: None,
+    watch: Stopwatch | None = None,
 ) -> Envelope:
     """Write shards and manifest into a folder; go on where an interrupted publish of the same plan was.
 
@@ -96,6 +117,8 @@ def publish(
         entropy: gives so many random bytes: the data set's id and the order of its rows.
         deliver: called when the manifest stands and before the job is forgotten, so that a publish killed while it
             offers offers again; may be called twice.
+        watch: counts the seconds of each of ``STAGES``: reading and fitting, views, encrypting, writing and hashing,
+            delivering.
 
     Returns:
         The signed manifest.
@@ -106,19 +129,21 @@ def publish(
     """
     if not plan.rows:
         raise DataError(f"split {plan.split_name} of {plan.name} has no images")
+    work = Work(plan, out, advance, watch or Stopwatch(STAGES))
     job = _begin(_digest(plan, edition), edition.dataset, out, created, entropy)
     advance(sum(entry["rows"] for entry in job.shards))
     order = _order(job.seed, plan.rows)
     for number, rows in _shard_rows(plan, order):
         if number >= len(job.shards):
-            entry = _write_shard(plan, job, out, number, rows, advance)
+            entry = _write_shard(work, job, number, rows)
             job = Job(job.plan, job.dataset, job.seed, job.created, (*job.shards, entry))
             write_whole(_job_file(out), job.to_bytes(), mode=0o600)
     envelope = standing(out)  # of this job: it may have been offered, so it must stay the one it is
     if envelope is None:
         envelope = manifest.make(key, _predicate(plan, edition, job, key.entry.fpr))
         write_whole(out / manifest.FILE_NAME, envelope.to_bytes())
-    deliver()
+    with work.watch.timing("deliver"):
+        deliver()
     shutil.rmtree(out / JOB_FOLDER)
     return envelope
 
@@ -201,35 +226,41 @@ def _shard_rows(plan: Plan, order: Rows) -> Iterator[tuple[int, Rows]]:
         yield number, order[first : first + per_shard]
 
 
-def _write_shard(
-    plan: Plan, job: Job, out: Path, number: int, rows: Rows, advance: Callable[[int], None]
-) -> dict[str, Any]:
+def _write_shard(work: Work, job: Job, number: int, rows: Rows) -> dict[str, Any]:
     """Write one shard and say how the manifest lists it."""
-    path = f"shards/{number:05d}.safetensors"
+    plan, path = work.plan, f"shards/{number:05d}.safetensors"
     first = sum(entry["rows"] for entry in job.shards)
     head = ShardHead(
         job.dataset, plan.log.fed, plan.epoch.number, plan.descriptor.digest, first_row=first, rows=len(rows)
     )
     digest, size = hashlib.sha256(), 0
-    with replacing(out / path, mode=0o640) as file:
-        for piece in _pieces(plan, job, head, rows, advance):
-            file.write(piece)
-            digest.update(piece)
+    with contextlib.ExitStack() as whole:
+        file = whole.enter_context(replacing(work.out / path, mode=0o640))
+        for piece in _pieces(work, job, head, rows):
+            with work.watch.timing("write"):
+                file.write(piece)
+                digest.update(piece)
             size += len(piece)
+        with work.watch.timing("write"):
+            whole.close()
     return {"path": path, "rows": len(rows), "bytes": size, "sha256": digest.hexdigest()}
 
 
-def _pieces(plan: Plan, job: Job, head: ShardHead, rows: Rows, advance: Callable[[int], None]) -> Iterator[bytes]:
+def _pieces(work: Work, job: Job, head: ShardHead, rows: Rows) -> Iterator[bytes | memoryview]:
     """A shard's bytes in order: head, labels (the wider items come first), images."""
-    yield shard.layout(head, plan.descriptor.shape, labelled=plan.labelled).head
+    plan = work.plan
+    yield shard.layout(head, plan.descriptor.encrypted_shape, labelled=plan.labelled).head
     if plan.split.labels is not None:
         yield plan.split.labels[rows // plan.views.count].astype("<i8").tobytes()
-    batch = max(1, BATCH_BYTES // (plan.row_bytes * plan.views.count))
+    batch = max(1, BATCH_BYTES // int(np.prod(plan.descriptor.shape)))
     for start in range(0, len(rows), batch):
         chosen = rows[start : start + batch]
         ids = [image_id(job.dataset, head.first_row + start + place) for place in range(len(chosen))]
-        yield plan.cipher.encrypt(_plain_rows(plan, job, chosen), ids).tobytes()
-        advance(len(chosen))
+        images = _plain_rows(work, job, chosen)
+        with work.watch.timing("encrypt"):
+            encrypted = plan.cipher.encrypt(images, ids)
+        yield encrypted.reshape(-1).data
+        work.advance(len(chosen))
 
 
 def image_id(dataset: str, row: int) -> str:
@@ -237,16 +268,17 @@ def image_id(dataset: str, row: int) -> str:
     return f"{dataset}/{row}"
 
 
-def _plain_rows(plan: Plan, job: Job, rows: Rows) -> Images:
+def _plain_rows(work: Work, job: Job, rows: Rows) -> Images:
     """The views that stand in these rows, before encryption."""
-    count = plan.views.count
+    plan, count = work.plan, work.plan.views.count
     numbers, wanted = rows // count, rows % count
-    read = plan.split.read if plan.split.shape == plan.descriptor.shape else plan.split.each
-    images = geometry.apply_all(plan.fit, read(numbers), plan.descriptor.shape)
-    seed, ids = expand(job.seed, "views"), [str(number) for number in numbers]
-    made = views(images, count, seed=seed, ids=ids, crop=plan.views.crop, mirror=plan.views.mirror)
-    chosen: Images = made[np.arange(len(rows)) * count + wanted]
-    return chosen
+    with work.watch.timing("read"):
+        read = plan.split.read if plan.split.shape == plan.descriptor.shape else plan.split.each
+        images = geometry.apply_all(plan.fit, read(numbers), plan.descriptor.shape)
+    with work.watch.timing("views"):
+        seed, ids = expand(job.seed, "views"), [str(number) for number in numbers]
+        options: dict[str, Any] = {"seed": seed, "ids": ids, "crop": plan.views.crop, "mirror": plan.views.mirror}
+        return view_of_each(images, wanted, count, **options)
 
 
 def _predicate(plan: Plan, edition: Edition, job: Job, holder: str) -> dict[str, Any]:
@@ -269,7 +301,7 @@ def _predicate(plan: Plan, edition: Edition, job: Job, holder: str) -> dict[str,
         "scheme_digest": descriptor.digest,
         "scv": check_value(descriptor, plan.key, plan.cipher.encrypt),
         "task": manifest.task_of(plan.classes) if plan.labelled else {"kind": "none"},
-        "tensors": dict(shard.tensors_of(descriptor.shape, labelled=plan.labelled)),
+        "tensors": dict(shard.tensors_of(descriptor.encrypted_shape, labelled=plan.labelled)),
         "rows": plan.rows,
         "shards": list(job.shards),
         "serial": edition.serial,

@@ -13,19 +13,19 @@ import numpy as np
 from blindsight.cli.arguments import Verbs, add_federation, add_keystore
 from blindsight.cli.output import emit_facts, progress, say
 from blindsight.cli.override import add_override
-from blindsight.holder import edition, federation, geometry, override, seal_cli, site
+from blindsight.holder import edition, federation, geometry, override, quality_cli, scheme_options, seal_cli, site
 from blindsight.holder.decrypt import decrypt
 from blindsight.holder.edition import Edition
 from blindsight.holder.plan import Plan, Views, make_plan
-from blindsight.holder.publish import offer, publish, standing
+from blindsight.holder.publish import STAGES, offer, publish, standing
 from blindsight.holder.sealing import recipients_in
 from blindsight.holder.sources import SPLITS, Source, Split, open_source
+from blindsight.holder.stopwatch import Stopwatch
 from blindsight.protocol import manifest
 from blindsight.protocol.clock import now, to_text
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import BlindsightError, DataError
 from blindsight.protocol.recipient import Recipient
-from blindsight.protocol.scheme import SCHEMES
 
 UNSEALED = "the shards go unsealed into the drop-box: whoever reads it can compute the scenes"
 
@@ -43,6 +43,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument("dataset", type=Path, help="folder with the manifest and its shards")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures (mode 0700)")
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many images")
+    scheme_options.add_workers(parser)
     add_keystore(parser)
     add_federation(parser)
 
@@ -71,8 +72,8 @@ def _add_publish(verbs: Verbs) -> None:
 
 def _add_encryption(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default="train", help="which part of the source (default: train)")
-    parser.add_argument("--scheme", choices=sorted({name for name, _ in SCHEMES}), default="le", help="default: le")
-    parser.add_argument("--block", type=int, default=4, metavar="M", help="side of a block in pixels (default: 4)")
+    scheme_options.add_scheme(parser)
+    scheme_options.add_workers(parser)
     parser.add_argument("--views", type=int, default=1, metavar="V", help="augmented views an image (default: 1)")
     parser.add_argument("--crop", type=int, default=4, metavar="PX", help="largest shift of a view (default: 4)")
     parser.add_argument(
@@ -115,12 +116,15 @@ def _publish(options: argparse.Namespace) -> int:
         override.note(here.store, "holder publish", number, reason)
         if options.unsealed:
             say(UNSEALED)
-        envelope = _published(options, here, plan, stated, folder, people)
+        quality = quality_cli.facts_of(plan.cipher)
+        watch = Stopwatch(STAGES)
+        envelope = _published(options, here, plan, stated, folder, people, watch)
     predicate = envelope.body()["predicate"]
     facts = {"dataset": str(folder), "rows": predicate["rows"], "shards": len(predicate["shards"])}
     facts |= {"scheme": predicate["scheme"]["id"], "epoch": predicate["epoch"], "scv": predicate["scv"]}
     facts |= {"sealed to": [one.entry.label for one in people]}
-    emit_facts(facts | {"offered": f"{here.box.transport.place}/{place}"}, as_json=options.json)
+    facts |= {"offered": f"{here.box.transport.place}/{place}"}
+    emit_facts(facts | quality | {"seconds": watch.seconds()}, as_json=options.json)
     return 0
 
 
@@ -131,6 +135,7 @@ def _published(
     stated: Edition,
     folder: Path,
     people: Sequence[Recipient],
+    watch: Stopwatch,
 ) -> Envelope:
     """Encrypt, then put into the drop-box what was asked for."""
     with contextlib.ExitStack() as bar:
@@ -142,7 +147,8 @@ def _published(
                 seal_cli.sealed(here, folder, people)
             offer(folder, here.box, here.box.data(here.log.fed, here.store.key.entry.fpr), unsealed=options.unsealed)
 
-        return publish(plan, here.store.key, folder, to_text(now()), advance, edition=stated, deliver=deliver)
+        created = to_text(now())
+        return publish(plan, here.store.key, folder, created, advance, edition=stated, deliver=deliver, watch=watch)
 
 
 def _edition(options: argparse.Namespace, here: site.Site, plan: Plan, despite: str) -> Edition:
@@ -177,10 +183,11 @@ def plan_of(options: argparse.Namespace, here: site.Site) -> Plan:
         classes=source.classes,
         fit=_fit(source, options),
         views=Views(options.views, options.crop, mirror),
-        scheme=(options.scheme, {"block": options.block}),
+        scheme=(options.scheme, scheme_options.given(options)),
         epoch=epoch,
         epoch_secret=secret,
         log=here.log,
+        workers=options.workers,
     )
 
 
@@ -219,7 +226,7 @@ def with_val(splits: Mapping[str, Split], share: float) -> Mapping[str, Split]:
 
 
 def _fit(source: Source, options: argparse.Namespace) -> geometry.Fit:
-    size = _size(options.size) if options.size else source.fit.size
+    size = size_of(options.size) if options.size else source.fit.size
     policy = options.fit or source.fit.policy
     channels: geometry.Channels = source.fit.channels
     if options.channels:
@@ -227,7 +234,12 @@ def _fit(source: Source, options: argparse.Namespace) -> geometry.Fit:
     return geometry.Fit(policy, None if policy == "refuse" else size, channels)
 
 
-def _size(text: str) -> tuple[int, int]:
+def size_of(text: str) -> tuple[int, int]:
+    """A size as it is typed, ``224x224``.
+
+    Raises:
+        DataError: it is none.
+    """
     height, _, width = text.partition("x")
     if not (height.isdigit() and width.isdigit()):
         raise DataError(f"--size must look like 224x224, got {text[:40]!r}")
@@ -246,7 +258,8 @@ def _rows(options: argparse.Namespace) -> int:
 
 def _decrypt(options: argparse.Namespace) -> int:
     with site.opened(options) as here, progress("decrypting", _rows(options)) as advance:
-        count = decrypt(here.store, here.log, options.dataset, options.out, limit=options.limit, advance=advance)
+        limits = {"limit": options.limit, "workers": options.workers}
+        count = decrypt(here.store, here.log, options.dataset, options.out, advance=advance, **limits)
     say(f"{options.out} now holds plain images; treat it like them")
     emit_facts({"images": count, "folder": str(options.out)}, as_json=options.json)
     return 0

@@ -20,33 +20,47 @@ from blindsight.protocol.scheme import Images
 _DRAW_BYTES = 16  # two u64 a view: the bias of a remainder is below 2^-50
 
 
-def views(images: Images, count: int, *, seed: bytes, ids: Sequence[str], crop: int = 4, mirror: bool) -> Images:
-    """Make ``count`` views of each image.
+def view_of_each(
+    images: Images,
+    wanted: NDArray[np.int64],
+    count: int,
+    *,
+    seed: bytes,
+    ids: Sequence[str],
+    crop: int = 4,
+    mirror: bool,
+) -> Images:
+    """Make one view of each image: row ``i`` of the result is view ``wanted[i]`` of image ``i``.
 
     Args:
         images: ``(n, h, w, c)`` uint8; never written to.
+        wanted: ``(n,)``, each from 0 to ``count - 1``.
         count: views an image, at least 1.
         seed: 32 bytes; whoever knows it can repeat the offsets.
-        ids: one name an image, unique in the set of images.
+        ids: one name an image; an image of which several views are wanted stands there several times.
         crop: largest shift in pixels, in each direction; smaller than both sides.
         mirror: whether odd views are mirrored left to right.
 
     Returns:
-        ``(n * count, h, w, c)`` uint8, a new array; view ``v`` of image ``i`` is row ``i * count + v``.
+        ``(n, h, w, c)`` uint8; the images themselves if there is but one view.
 
     Raises:
         DataError: the images are too small for the shift.
         ValueError: no batch of images, a count below 1, a negative shift, or not one id an image.
     """
     _check(images, count, ids, crop)
-    n, h, w, c = images.shape
-    result = np.empty((n, count, h, w, c), np.uint8)
-    result[:, 0] = images
-    if count > 1:
-        _fill(result, images, _offsets(seed, ids, count, crop), crop)
+    if count == 1:
+        return images
+    result, (h, w) = images.copy(), images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (crop, crop), (crop, crop), (0, 0)), mode="reflect")
+    offsets = _offsets(seed, ids, count, crop)[np.arange(len(images)), wanted]
+    for place in np.flatnonzero(wanted):
+        top, left = offsets[place].tolist()
+        result[place] = padded[place, top : top + h, left : left + w]
     if mirror:
-        result[:, 1::2] = result[:, 1::2, :, ::-1].copy()
-    return result.reshape(n * count, h, w, c)
+        odd = wanted % 2 == 1
+        result[odd] = result[odd][:, :, ::-1]
+    return result
 
 
 def _check(images: Images, count: int, ids: Sequence[str], crop: int) -> None:
@@ -65,12 +79,3 @@ def _offsets(seed: bytes, ids: Sequence[str], count: int, crop: int) -> NDArray[
     """Row and column at which each view is cut from the padded image: ``(n, count, 2)``, 0 to ``2 * crop``."""
     drawn = b"".join(Stream(seed, "views", name.encode()).bytes(_DRAW_BYTES * count) for name in ids)
     return np.frombuffer(drawn, dtype="<u8").reshape(len(ids), count, 2) % np.uint64(2 * crop + 1)
-
-
-def _fill(result: Images, images: Images, offsets: NDArray[np.uint64], crop: int) -> None:
-    """Write views 1 and up, not yet mirrored."""
-    h, w = images.shape[1:3]
-    padded = np.pad(images, ((0, 0), (crop, crop), (crop, crop), (0, 0)), mode="reflect")
-    for place, cuts in enumerate(offsets.tolist()):
-        for view, (top, left) in enumerate(cuts[1:], start=1):
-            result[place, view] = padded[place, top : top + h, left : left + w]

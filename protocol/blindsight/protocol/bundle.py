@@ -134,8 +134,8 @@ class Bundle:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """``(H, W, C)`` of every image."""
-        return self.descriptor.shape
+        """``(H, W, C)`` of every encrypted image."""
+        return self.descriptor.encrypted_shape
 
 
 def config_file(network: str, params: Mapping[str, Any]) -> bytes:
@@ -327,10 +327,11 @@ def _demand_allowed(predicate: Mapping[str, Any], log: Log) -> None:
 
 
 def _demand_coherent(predicate: Mapping[str, Any]) -> None:
-    if Descriptor.from_json(predicate["scheme"]).digest != predicate["scheme_digest"]:
+    descriptor = Descriptor.from_json(predicate["scheme"])
+    if descriptor.digest != predicate["scheme_digest"]:
         raise SchemeError("the scheme digest of the bundle is not that of its descriptor")
-    if predicate["input"]["shape"] != predicate["scheme"]["shape"]:
-        raise SchemeError("the bundle's input is not of the shape that its scheme encrypts")
+    if predicate["input"]["shape"] != list(descriptor.encrypted_shape):
+        raise SchemeError("the bundle's input is not of the shape of its scheme's encrypted images")
     task = predicate["task"]
     digests = {task["labels_digest"], labels_digest(task["labels"])} if "labels" in task else {task["labels_digest"]}
     if digests != {predicate["labels_digest"]}:

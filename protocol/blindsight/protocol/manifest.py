@@ -15,8 +15,8 @@ from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import BlindsightError, FormatError, MembershipError, SchemeError
 from blindsight.protocol.identity import SigningKey
 from blindsight.protocol.log import Log
+from blindsight.protocol.scheme import SCHEMES, Descriptor
 from blindsight.protocol.scheme import SHAPE as DESCRIPTOR
-from blindsight.protocol.scheme import Descriptor
 from blindsight.protocol.tag import Tag
 
 PREDICATE_TYPE = "https://blindsight.dev/dataset-manifest/v1"
@@ -184,8 +184,8 @@ def parse_unsigned(envelope: Envelope) -> dict[str, Any]:
     descriptor = Descriptor.from_json(predicate["scheme"])
     if descriptor.digest != predicate["scheme_digest"]:
         raise SchemeError("the scheme digest of the manifest is not that of its descriptor")
-    if predicate["tensors"].get("image") != {"dtype": "U8", "shape": ["N", *descriptor.shape]}:
-        raise FormatError("the manifest's image tensor is not that of its scheme")
+    if not _holds_images(predicate["tensors"].get("image"), descriptor):
+        raise FormatError("the manifest's image tensor is not that of its scheme's encrypted images")
     task = predicate["task"]
     if "labels" in task and (labels_digest(task["labels"]), len(task["labels"])) != (
         task["labels_digest"],
@@ -193,6 +193,13 @@ def parse_unsigned(envelope: Envelope) -> dict[str, Any]:
     ):
         raise SchemeError("the labels digest of the manifest is not that of its labels", code="E_TASK")
     return predicate
+
+
+def _holds_images(tensor: Mapping[str, Any] | None, descriptor: Descriptor) -> bool:
+    """Whether a tensor is one of encrypted images; of a scheme that is not known here their shape is not known."""
+    if (descriptor.id, descriptor.v) in SCHEMES:
+        return tensor == {"dtype": "U8", "shape": ["N", *descriptor.encrypted_shape]}
+    return tensor is not None and (tensor["dtype"], tensor["shape"][:1], len(tensor["shape"])) == ("U8", ["N"], 4)
 
 
 def load(path: Path, log: Log) -> Manifest:
@@ -265,5 +272,6 @@ def _demand_head(path: Path, predicate: Mapping[str, Any], place: tuple[int, int
     head, layout = shard.read_head(path)
     claims = (head.dataset, head.fed, head.epoch, head.scheme_digest, (head.first_row, head.rows))
     stated = (predicate["dataset"]["id"], *(predicate[n] for n in ("fed", "epoch", "scheme_digest")), place)
-    if claims != stated or layout.tensors["image"].shape[1:] != tuple(predicate["scheme"]["shape"]):
+    shape = Descriptor.from_json(predicate["scheme"]).encrypted_shape
+    if claims != stated or layout.tensors["image"].shape[1:] != shape:
         raise SchemeError(f"shard {path.name} is of another data set, epoch or scheme than its manifest states")

@@ -60,7 +60,7 @@ class Shard:
 
     Args:
         head: what it says of itself.
-        images: ``(rows, H, W, C)`` uint8.
+        images: ``(rows, H, W, C)`` uint8, encrypted.
         labels: ``(rows,)`` int64, or None.
     """
 
@@ -74,7 +74,7 @@ def layout(head: ShardHead, shape: tuple[int, int, int], *, labelled: bool) -> L
 
     Args:
         head: what it says of itself.
-        shape: ``(H, W, C)`` of every image.
+        shape: ``(H, W, C)`` of every encrypted image.
         labelled: whether a label stands for each image.
     """
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {"image": ("U8", (head.rows, *shape))}
@@ -120,6 +120,6 @@ def opened(path: Path) -> Shard:
 
 
 def tensors_of(shape: tuple[int, int, int], *, labelled: bool) -> Mapping[str, dict[str, Any]]:
-    """The tensors of a data set as a manifest states them."""
+    """The tensors of a data set as a manifest states them; the shape is that of its encrypted images."""
     tensors: dict[str, dict[str, Any]] = {"image": {"dtype": "U8", "shape": ["N", *shape]}}
     return tensors | ({"label": {"dtype": "I64", "shape": ["N"]}} if labelled else {})

@@ -179,14 +179,17 @@ def _responsible_ai(manifest: Manifest) -> dict[str, Any]:
 
 
 def _limitations(manifest: Manifest) -> list[str]:
-    if not description.is_encrypted(manifest):
+    if description.is_plain(manifest):
         return [_UNPROVEN]
-    same = ["Equal images are equal when encrypted."] * (manifest.descriptor.traits.scope == "common")
-    return [_WEAK, *same, _BOUND, _UNPROVEN]
+    traits = manifest.descriptor.traits
+    if not description.is_encrypted(manifest):
+        return [traits.falls, _UNPROVEN]
+    same = [] if traits.scope == "image" else ["Equal images are equal when encrypted."]
+    return [_WEAK, traits.falls, *same, _BOUND, _UNPROVEN]
 
 
 def _sensitive(manifest: Manifest) -> str:
     unknown = "The manifest does not say what the images show."
-    if not description.is_encrypted(manifest):
+    if description.is_plain(manifest):
         return f"{unknown} They are not encrypted. {description.labels(manifest)}"
     return f"{unknown} Treat them as the plain images: they can be computed. {description.labels(manifest)}"

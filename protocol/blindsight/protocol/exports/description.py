@@ -12,12 +12,21 @@ LOOK_NOT_COMPUTE = "They are hidden from people who look, not from people who co
 
 
 def is_encrypted(manifest: Manifest) -> bool:
-    """Whether the scheme does anything to the images; the control ``plain`` does not.
+    """Whether the scheme has a key; the control ``plain`` has none, nor has mixing.
 
     Raises:
         SchemeError: E_SCHEME, a scheme that is not known here cannot be described.
     """
     return manifest.descriptor.traits.scope != "none"
+
+
+def is_plain(manifest: Manifest) -> bool:
+    """Whether the images are as they were: no key, and nothing lost.
+
+    Raises:
+        SchemeError: E_SCHEME, see ``is_encrypted``.
+    """
+    return not is_encrypted(manifest) and manifest.descriptor.traits.invertible
 
 
 def images(manifest: Manifest) -> str:
@@ -28,11 +37,13 @@ def images(manifest: Manifest) -> str:
     """
     scheme, predicate = manifest.descriptor, manifest.predicate
     under = f"epoch {predicate['epoch']}, key check value {predicate['kcv']}"
-    if not is_encrypted(manifest):
+    if is_plain(manifest):
         return f"The images are not encrypted: scheme {scheme.id} v{scheme.v} is a control (published in {under})."
     settings = "".join(f", {name} {value}" for name, value in sorted(scheme.params.items()))
-    made = f"scheme {scheme.id} v{scheme.v} ({scheme.traits.title}{settings}), {under}"
-    return f"The images are perceptually encrypted under {made}. {LOOK_NOT_COMPUTE}"
+    made = f"scheme {scheme.id} v{scheme.v} ({scheme.traits.title}{settings})"
+    if not is_encrypted(manifest):
+        return f"The images are changed without a key by {made} (published in {under}). {scheme.traits.falls}"
+    return f"The images are perceptually encrypted under {made}, {under}. {LOOK_NOT_COMPUTE}"
 
 
 def labels(manifest: Manifest) -> str:
@@ -44,9 +55,13 @@ def labels(manifest: Manifest) -> str:
 
 
 def size(manifest: Manifest) -> str:
-    """How many rows of which shape: one sentence."""
+    """How many rows of which shape: one sentence.
+
+    Raises:
+        SchemeError: E_SCHEME, see ``is_encrypted``.
+    """
     predicate = manifest.predicate
-    height, width, channels = manifest.descriptor.shape
+    height, width, channels = manifest.descriptor.encrypted_shape
     shape = f"{height}x{width}x{channels} bytes (height, width, channel)"
     return f"Split {manifest.split}: {predicate['rows']} rows of {shape} in {len(predicate['shards'])} shard(s)."
 
