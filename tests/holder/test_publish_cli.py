@@ -27,6 +27,7 @@ ROLES = {"anna": "holder", "bert": "holder", "lab": "trainer", "rival": "trainer
 HOLDERS = ("anna", "bert")
 FAR = datetime(2090, 1, 1, tzinfo=UTC)
 WAITING, USAGE = 75, 2
+STILL = ("--scheme", "restricted", "--block", "32", "--param", "fixed_pixels=3072")
 SCHEMES = tuple({"id": name, "v": 1} for name in ("le", "pixel", "restricted", "plain", "patch-mix"))
 QUALITY = {"unchanged_pixels", "fixed_points", "reversals", "keyspace_bits", "note"}
 
@@ -417,6 +418,7 @@ def test_a_scheme_is_published_with_the_parameters_given_and_the_defaults_of_the
         (("--block", "3"), "E_DATA", "multiples of 3 pixels"),
         (("--scheme", "pixel", "--param", "scope=holder"), "E_FORMAT", "scope must be"),
         (("--scheme", "etc"), "E_SCHEME", "etc is not allowed in epoch 1"),
+        (STILL, "E_SCHEME", "100.0 % of the pixels stay as they are under this key of scheme restricted"),
     ],
     ids=str,
 )

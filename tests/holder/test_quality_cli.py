@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from blindsight.holder.ciphers import cipher_for
+from blindsight.holder.quality_cli import demand_effect
 from blindsight.protocol.clock import now
 from blindsight.protocol.encoding import to_b64
 from blindsight.protocol.scheme import Descriptor, scheme_key
@@ -56,6 +57,18 @@ def test_a_key_that_leaves_much_as_it_was_is_spoken_of(desk):
     )
     assert "of the pixels stay as they are" in err
     assert "stay as they are" not in desk.type("anna", "quality", "--shape", "32x32x3")[2]
+
+
+def test_nothing_is_lent_under_a_key_that_does_nothing(desk):
+    still = ("--scheme", "restricted", "--param", "fixed_pixels=48", "--param", "fixed_blocks=64")
+    code = desk.keys["camera"].entry.code
+    refused, said = desk.refused("anna", "device lend", code, "--shape", "32x32x3", *still)
+    assert refused == "E_SCHEME"
+    assert "100.0 % of the pixels stay as they are under this key of scheme restricted" in said
+
+
+def test_the_control_may_leave_everything_as_it_is():
+    demand_effect(cipher_for(Descriptor.of("plain", (32, 32, 3)), bytes(32)))
 
 
 def test_no_figure_is_a_secret(desk):

@@ -1,5 +1,6 @@
 """``blindsight operator`` prints data on stdout, refuses before inference with exit 1, and never imports torch."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 
 from blindsight.cli import main
+from blindsight.operator.admission import Terms
+from blindsight.operator.cli import _facts
 from blindsight.operator.engine import Engine
 from blindsight.protocol import bundle
+from blindsight.protocol.scheme import Descriptor
 from tests.operator import bundles
 from tests.protocol import worlds
 from tests.protocol.worlds import CLASSES
@@ -47,6 +51,22 @@ def test_check_prints_a_table_for_people(run):
     status, lines = run("check")
     assert status == 0
     assert "8x8x3 uint8" in next(line for line in lines if line.startswith("input"))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "brief"), [("le", "le v1 (block 4)"), ("cat-map", "cat-map v1"), ("pixel", "pixel v1 (scope common)")]
+)
+def test_a_scheme_is_shown_with_its_parameters_if_it_has_any(loaded, world, scheme, brief):
+    descriptor = Descriptor.of(scheme, (8, 8, 3))
+    under = dataclasses.replace(loaded, predicate={**loaded.predicate, "scheme": descriptor.to_json()})
+    assert _facts(under, world.log, as_json=False)["scheme"] == brief
+
+
+def test_the_input_of_a_scheme_that_shrinks_images_is_of_encrypted_ones(loaded, world):
+    descriptor = Descriptor.of("patch-mix", (8, 8, 3))
+    under = dataclasses.replace(loaded, predicate={**loaded.predicate, "scheme": descriptor.to_json()})
+    assert _facts(under, world.log, as_json=False)["input"] == "4x4x3 uint8"
+    assert Terms.of(under, None).shape == (4, 4, 3)
 
 
 def test_check_accepts_the_federation_code_that_a_member_read_out(run, world):

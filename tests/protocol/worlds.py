@@ -247,7 +247,7 @@ class World:
             # What is stated here need not be a cipher's work: equal inputs give equal values.
             "scv": check_value(descriptor, self.scheme_key(descriptor, epoch), lambda images, ids: images),
             "task": manifest.task_of(CLASSES),
-            "tensors": dict(shard.tensors_of(descriptor.encrypted_shape, labelled=True)),
+            "tensors": dict(shard.tensors_of(descriptor.shape, labelled=True)),
             "rows": 8,
             "shards": [{"path": "shards/00000.safetensors", "rows": 8, "bytes": 4096, "sha256": "ab" * 32}],
             "serial": 1,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from blindsight.holder.sources import open_source
-from blindsight.protocol.errors import DataError
-from blindsight.simulation.dealing import IMAGES, MOST_VAL, SUMMARY, deal
+from blindsight.protocol.errors import BlindsightError, DataError
+from blindsight.simulation.dealing import IMAGES, MOST_VAL, SUMMARY, deal, demand_dealable
 from blindsight.simulation.settings import Settings
 
 COUNT, CLASSES = 120, 3
@@ -121,9 +121,54 @@ def test_without_a_test_split_a_fifth_becomes_one(source, tmp_path):
 
 def test_images_that_are_not_whole_blocks_are_refused_before_anything_is_dealt(source, tmp_path):
     np.savez(tmp_path / "odd.npz", images=images(COUNT)[:, :7], labels=np.arange(COUNT) % CLASSES)
-    with pytest.raises(DataError, match="multiples of the block"):
+    with pytest.raises(DataError, match="multiples of") as caught:
         deal(dataclasses.replace(source, data=str(tmp_path / "odd.npz")), tmp_path / "out")
+    assert "dataset.yaml" in caught.value.hint
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "params", "words"),
+    [
+        ("cat-map", {}, "must be square with an even side, got 8x6"),
+        ("patch-mix", {}, "multiples of"),
+        ("patch-mix", {"block": "1"}, "blocks must be at least 2 pixels wide"),
+        ("vortex", {"vortices": "0"}, "vortices"),
+        ("vortex", {"scope": "image"}, "has no parameter scope"),
+        ("restricted", {"block": "2"}, "blocks must be at least 3 pixels wide"),
+        ("pixel", {"scope": "nobody"}, "scope"),
+    ],
+)
+def test_a_scheme_that_does_not_fit_the_images_is_refused_before_anything_is_dealt(
+    source, tmp_path, scheme, params, words
+):
+    np.savez(tmp_path / "wide.npz", images=images(COUNT)[:, :, :6], labels=np.arange(COUNT) % CLASSES)
+    settings = dataclasses.replace(source, data=str(tmp_path / "wide.npz"), scheme=scheme, params=params)
+    with pytest.raises(BlindsightError, match=words) as caught:
+        demand_dealable(settings, tmp_path / "out")
+    assert "--fit" not in caught.value.hint
+    with pytest.raises(BlindsightError, match=words):
+        deal(settings, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("scheme", ["vortex", "pixel", "logistic-xor"])
+def test_a_scheme_without_blocks_takes_any_size(source, tmp_path, scheme):
+    np.savez(tmp_path / "odd.npz", images=images(COUNT)[:, :7, :5], labels=np.arange(COUNT) % CLASSES)
+    deal(dataclasses.replace(source, data=str(tmp_path / "odd.npz"), scheme=scheme), tmp_path / "out")
+    (split, *_) = open_source(f"npz:{tmp_path / 'out' / 'holder-1' / IMAGES}").splits.values()
+    assert split.shape == (7, 5, 3)
+
+
+def test_images_are_padded_to_what_the_scheme_asks_for(source, tmp_path):
+    np.savez(tmp_path / "odd.npz", images=images(COUNT)[:, :7, :7], labels=np.arange(COUNT) % CLASSES)
+    (tmp_path / "dataset.yaml").write_text("fit: {policy: pad}\n")
+    for scheme, side in (("cat-map", 8), ("le", 8), ("pixel", 7)):
+        settings = dataclasses.replace(source, data=str(tmp_path / "odd.npz"), scheme=scheme)
+        (tmp_path / scheme).mkdir()
+        deal(settings, tmp_path / scheme)
+        (split, *_) = open_source(f"npz:{tmp_path / scheme / 'holder-1' / IMAGES}").splits.values()
+        assert split.shape == (side, side, 3)
 
 
 def test_images_without_labels_are_refused(source, tmp_path):

@@ -10,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from blindsight.protocol.scheme import SCHEMES, Descriptor, traits_of
 from blindsight.simulation.report import Accuracy, Federation, Report, Round, Setup, Sheet, figures, render
 from blindsight.simulation.report.sheet import data_uri
 
 VOID = {"img", "link", "meta"}
+LE = Descriptor("le", 1, (8, 8, 3), {"block": 4})
+NAMES = sorted(name for name, _ in SCHEMES)
 HOSTILE = "<script>alert(1)</script>\"' onload=x & </style> ‮ \x00 \ud800"
+SPOILT = Descriptor("vortex", 1, (8, 8, 3), {HOSTILE: HOSTILE})
 
 
 class Page(HTMLParser):
@@ -57,7 +61,7 @@ def _report(holders=3, rounds=4, classes=10, channels=3, count=3, **changes):
     report = Report(
         title="A federation on one machine",
         setup=Setup(
-            "le", 4, "digits", tuple(f"site{i}" for i in range(holders)), rounds, "inprocess", "small-net", 7, 2, "iid"
+            LE, "digits", tuple(f"site{i}" for i in range(holders)), rounds, "inprocess", "small-net", 7, 2, "iid"
         ),
         accuracy=Accuracy(0.964, 0.113, 0.128, 1 / classes),
         test_count=360,
@@ -76,6 +80,21 @@ def _report(holders=3, rounds=4, classes=10, channels=3, count=3, **changes):
 
 def _shown(report):
     return Page(render(report))
+
+
+def _under(scheme, given=None, **changes):
+    """The report of a run under a scheme, with the controls and pictures that it has."""
+    descriptor = Descriptor.of(scheme, (8, 8, 3), given)
+    report, keyed = _report(**changes), descriptor.traits.scope != "none"
+    accuracy = replace(
+        report.accuracy,
+        other_key=report.accuracy.other_key if keyed else None,
+        plain_images=None if scheme == "plain" else report.accuracy.plain_images,
+    )
+    sheet = report.sheet if keyed and descriptor.traits.invertible else replace(report.sheet, other=None)
+    count = 0 if scheme == "plain" else report.control_count
+    setup = replace(report.setup, descriptor=descriptor)
+    return replace(report, setup=setup, accuracy=accuracy, sheet=sheet, control_count=count)
 
 
 def test_the_page_is_balanced_html_with_language_and_title():
@@ -137,7 +156,7 @@ def test_what_the_report_was_given_is_shown(value):
 def test_the_limits_are_said_in_the_words_that_were_agreed_on():
     text = _shown(_report()).text
     assert "perceptually encrypted" in text
-    assert "People who look at the encrypted pictures do not see the scene." in text
+    assert "depends on the picture: contours stay" in text
     assert "Anyone who holds the files and wants the scene can compute it." in text
     assert "One encrypted photo is enough to compute the key of LE" in text
     assert "Labels are plain" in text
@@ -145,11 +164,11 @@ def test_the_limits_are_said_in_the_words_that_were_agreed_on():
     assert "This file shows plain images; treat it like them." in text
 
 
-@pytest.mark.parametrize("scheme", ["le", "block-shuffle", "ele", "plain"])
+@pytest.mark.parametrize("scheme", NAMES)
 @pytest.mark.parametrize("other_key", [0.11, 0.5])
 def test_no_word_promises_what_the_schemes_do_not_do(scheme, other_key):
-    report = _report(accuracy=Accuracy(0.9, other_key, 0.1, 0.1, 0.93))
-    text = _shown(replace(report, setup=replace(report.setup, scheme=scheme))).text.lower()
+    text = _shown(_under(scheme, accuracy=Accuracy(0.9, other_key, 0.1, 0.1, 0.93))).text.lower()
+    text = text.replace(traits_of(scheme, 1).title, "")  # where components are "reversed or not"
     promises = r"\b(secure\w*|security|private|privacy|safe\w*|confidential\w*|anonym\w*|de-identif\w*|reversed)\b"
     assert re.findall(promises, text) == []
 
@@ -176,15 +195,116 @@ def test_the_plain_control_is_shown_only_where_it_was_run():
 
 
 def test_a_plain_run_is_not_called_encrypted():
-    report = _report()
-    text = _shown(replace(report, setup=replace(report.setup, scheme="plain"))).text
+    text = _shown(_under("plain")).text
     assert "nothing was encrypted" in text
     assert "perceptually encrypted" not in text
 
 
+@pytest.mark.parametrize("scheme", sorted(set(NAMES) - {"le", "plain"}))
+def test_how_a_scheme_falls_is_said_in_the_words_of_the_table(scheme):
+    text = _shown(_under(scheme)).text
+    assert traits_of(scheme, 1).falls in text
+    assert "key of LE" not in text
+
+
+@pytest.mark.parametrize("scheme", NAMES)
+def test_a_control_is_called_one_and_nothing_else_is(scheme):
+    control = traits_of(scheme, 1).control
+    text = _shown(_under(scheme)).text
+    assert ("It is the control" in text) == bool(control)
+    assert control in text
+
+
+@pytest.mark.parametrize("scheme", ["le", "ele", "vit-block"])
+def test_that_eyes_lose_the_scene_is_said_of_scrambled_blocks(scheme):
+    assert "depends on the picture: contours stay" in _shown(_under(scheme)).text
+
+
+@pytest.mark.parametrize("scheme", sorted(set(NAMES) - {"le", "ele", "vit-block", "plain"}))
+def test_that_eyes_lose_the_scene_is_said_of_no_other_scheme(scheme):
+    text = _shown(_under(scheme)).text
+    assert "not see the scene" not in text
+    assert "look at the pictures above" in text
+    assert traits_of(scheme, 1).title in text
+
+
+@pytest.mark.parametrize(
+    ("scheme", "given", "words"),
+    [
+        ("le", {}, "le, blocks of 4 × 4 pixels"),
+        ("cat-map", {}, "cat-map"),
+        ("vortex", {"strength": 800}, "vortex, vortices 5, strength 800"),
+        ("pixel", {"scope": "image"}, "pixel, scope image"),
+        ("restricted", {"fixed_blocks": 2}, "restricted, blocks of 4 × 4 pixels, fixed blocks 2, fixed pixels 36"),
+    ],
+)
+def test_a_scheme_is_shown_with_its_parameters(scheme, given, words):
+    page = _shown(_under(scheme, given))
+    assert f"digits · {words} · 3 holders" in page.text
+    assert words in page.words
+    assert "block 1" not in page.text
+
+
+def test_a_scheme_without_a_key_has_no_control_and_no_picture_under_another_key():
+    page = _shown(_under("patch-mix", accuracy=Accuracy(0.9, None, 0.5, 0.1)))
+    assert "another key" not in page.text
+    assert "The scheme has no key, so there is none that the model could be bound to." in page.text
+    assert "50 % of what the model gained over guessing carries over to plain images" in page.text
+    assert "bound to the holders" not in page.text
+    assert "hints of the key" not in page.text
+    assert "key of the epoch" not in page.text
+    assert len(page.all("img")) == 6
+
+
+def test_plain_images_that_were_scaled_for_the_model_are_called_so():
+    assert "plain test images, scaled to the 4 × 4 pixels of encrypted ones" in _shown(_under("patch-mix")).text
+    assert "scaled to" not in _shown(_under("le")).text
+
+
+def test_without_encryption_no_control_is_shown():
+    page = _shown(_under("plain"))
+    assert "there is no control to measure" in page.text
+    assert "Control:" not in page.text
+    assert len(page.all("img")) == 6
+
+
+def test_a_scheme_that_loses_detail_has_no_picture_under_another_key_but_a_control():
+    page = _shown(_under("vortex", accuracy=Accuracy(0.9, 0.5, 0.1, 0.1)))
+    assert "has no decryption" in page.text
+    assert "Control: encrypted under another key" in page.text
+    assert "does not need the holders’ key" in page.text
+    assert len(page.all("img")) == 6
+
+
+@pytest.mark.parametrize("other_key", [0.12, 0.9])
+@pytest.mark.parametrize(
+    ("scheme", "given"), [("pixel", {"scope": "image"}), ("patch-shuffle", {}), ("restricted", {})]
+)
+def test_no_model_is_called_bound_to_a_key_where_every_image_has_its_own(scheme, given, other_key):
+    text = _shown(_under(scheme, given, accuracy=Accuracy(0.9, other_key, 0.12, 0.1))).text
+    assert "Every image has a key of its own, so there is none that the model could be bound to." in text
+    assert "to the model these are like the ones of the result" in text
+    assert "bound to the holders" not in text
+    assert "hints of the key" not in text
+
+
+@pytest.mark.parametrize("scheme", ["pixel", "ele", "etc", "cat-map"])
+def test_a_model_is_called_bound_to_the_key_where_both_controls_are_near_chance(scheme):
+    text = _shown(_under(scheme, accuracy=Accuracy(0.9, 0.12, 0.12, 0.1))).text
+    assert "Both are near chance: the model is bound to the holders’ key." in text
+
+
+@pytest.mark.parametrize("scheme", ["patch-mix", "patch-shuffle"])
+def test_a_single_control_says_nothing_of_a_network_that_has_not_learned(scheme):
+    text = _shown(_under(scheme, accuracy=Accuracy(0.11, 0.1, 0.9, 0.1))).text
+    assert "Says nothing while the result itself is near chance." in text
+    assert "carries over" not in text
+    assert ("so this control says nothing" in text) == (scheme == "patch-mix")
+
+
 def test_hostile_names_stay_text():
     report = _report(title=HOSTILE, class_names=(HOSTILE,) * 10, versions={HOSTILE: HOSTILE}, curve_note=HOSTILE)
-    setup = replace(report.setup, holders=(HOSTILE,) * 3, data=HOSTILE, network=HOSTILE, scheme=HOSTILE)
+    setup = replace(report.setup, holders=(HOSTILE,) * 3, data=HOSTILE, network=HOSTILE, descriptor=SPOILT)
     federation = Federation(HOSTILE, 1, HOSTILE, HOSTILE, HOSTILE)
     page = _shown(replace(report, setup=setup, federation=federation, sizes={HOSTILE: 1}, seconds={HOSTILE: 1.0}))
     assert page.all("script") == []
@@ -302,6 +422,8 @@ def test_durations_are_written_for_people(seconds, written):
         lambda: Accuracy(1, 0, 0, 0.1, float("nan")),
         lambda: Round(1, -0.1, 0.0),
         lambda: _report(test_count=0),
+        lambda: _report(control_count=0),
+        lambda: _report(control_count=-1, accuracy=Accuracy(1, None, None, 0.1)),
         lambda: _report(label_split=np.zeros((2, 10), np.int64)),
         lambda: _report(history=(Round(1, 0.5, 1.0, (0.5,)),)),
         lambda: _report(classes=2, count=3),

@@ -24,7 +24,7 @@ def test_a_limit_leaves_one_image_at_least():
         Settings(limit=0)
 
 
-@pytest.mark.parametrize("changes", [{"scheme": "rot13"}, {"partition": "evenly"}, {"block": 0}, {"views": 0}])
+@pytest.mark.parametrize("changes", [{"scheme": "rot13"}, {"partition": "evenly"}, {"views": 0}])
 def test_what_nobody_can_play_is_refused_before_a_folder_is_claimed(changes, tmp_path):
     with pytest.raises(BlindsightError):
         Settings(**changes).begin(tmp_path / "out", resume=False)
@@ -63,15 +63,19 @@ def test_a_folder_with_anything_else_is_left_alone(tmp_path, resume):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_the_same_settings_go_on(tmp_path):
-    SETTINGS.begin(tmp_path, resume=False)
+@pytest.mark.parametrize("params", [{}, {"block": "4", "fixed_blocks": "2"}])
+def test_the_same_settings_go_on(tmp_path, params):
+    settings = dataclasses.replace(SETTINGS, params=params)
+    settings.begin(tmp_path, resume=False)
     before = (tmp_path / FILE_NAME).read_bytes()
-    SETTINGS.begin(tmp_path, resume=True)
+    settings.begin(tmp_path, resume=True)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seed": 1}, {"holders": 3}, {"options": ()}, {"limit": 5}, {"rounds": 6}], ids=lambda c: next(iter(c))
+    "changes",
+    [{"seed": 1}, {"holders": 3}, {"options": ()}, {"limit": 5}, {"rounds": 6}, {"params": {"block": "8"}}],
+    ids=lambda c: next(iter(c)),
 )
 def test_other_settings_do_not_go_on_and_are_named(tmp_path, changes):
     SETTINGS.begin(tmp_path, resume=False)

@@ -72,6 +72,11 @@ def test_chance_follows_from_seed_and_purpose():
         ("--views", "0"),
         ("--block", "0"),
         ("--block", "5"),
+        ("--block", "4", "--param", "block=4"),
+        ("--scheme", "cat-map", "--block", "4"),
+        ("--scheme", "vortex", "--param", "vortices=0"),
+        ("--scheme", "pixel", "--param", "scope=nobody"),
+        ("--param", "speed=9"),
         ("--data", "/nowhere"),
         ("--set", "speed=9"),
         ("--set", "batch=many"),
@@ -82,6 +87,12 @@ def test_what_cannot_be_played_is_refused_and_claims_no_folder(words, tmp_path, 
     assert main(["simulate", "--out", str(tmp_path / "out"), "--json", *words]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"].startswith("E_")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_parameter_without_a_value_is_wrong_usage(tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--out", str(tmp_path / "out"), "--param", "block"])
+    assert (ended.value.code, (tmp_path / "out").exists()) == (2, False)
 
 
 def test_help_ends_with_an_example(capsys):

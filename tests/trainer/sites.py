@@ -24,7 +24,7 @@ from blindsight.trainer.task import Recipe
 from tests.protocol import worlds
 from tests.protocol.worlds import CLASSES, CREATED, World
 
-SCHEMES = ({"id": "block-shuffle", "v": 1}, {"id": "le", "v": 1})
+SCHEMES = tuple({"id": name, "v": 1} for name in ("block-shuffle", "le", "logistic-xor", "patch-mix"))
 END = "2099-12-31T00:00:00Z"  # no test may expire
 TRAINER = worlds.identity("lab", "trainer")
 CONFIG = RunConfig(rounds=2, precision="fp32", recipe=Recipe(batch=8, lr=0.02, least_steps=4))

@@ -7,9 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from blindsight.cli import main
-from blindsight.protocol import bundle
+from blindsight.protocol import bundle, tensorfile
 from blindsight.protocol.clock import now
 from blindsight.protocol.errors import BlindsightError, FederationError, MembershipError
 from blindsight.trainer import checkpoint, weights
@@ -17,6 +18,7 @@ from blindsight.trainer.checkpoint import BEST, LAST
 from blindsight.trainer.export import export
 from blindsight.trainer.job import Job
 from blindsight.trainer.model import model_for
+from blindsight.trainer.networks import build
 from blindsight.trainer.node import load
 from blindsight.trainer.shards import EncryptedShards
 from tests.protocol import worlds
@@ -123,6 +125,42 @@ def test_an_untrained_model_that_is_the_best_can_be_exported_too(scheme, world, 
     manifests = sites.verified(box, [folder]).manifests
     export(run, manifests, world.log, TRAINER, tmp_path / "out", name="pets", created=CREATED)
     assert bundle.load(tmp_path / "out", world.log, now()).predicate["training"]["rounds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("scheme", "arch", "centre"),
+    [
+        ("patch-mix", {"unit": "byte", "block": 2, "shape": [4, 4, 3]}, ("127.5", "73.6")),
+        ("logistic-xor", {"unit": "bit", "block": 4, "shape": [8, 8, 3]}, ("0.5", "0.5")),
+    ],
+)
+def test_a_bundle_states_the_network_that_its_operator_runs(operator, world, box, tmp_path, scheme, arch, centre):
+    splits = {"train": 16, "val": 7}
+    folders = [
+        sites.published(world, 0, tmp_path / split, split, rows, scheme=(scheme, {})) for split, rows in splits.items()
+    ]
+    sites.trained(box, folders, tmp_path / "run", sites.RunConfig(rounds=1, precision="fp32", recipe=CONFIG.recipe))
+    manifests = sites.verified(box, folders).manifests
+    export(tmp_path / "run", manifests, world.log, TRAINER, tmp_path / "out", name="pets", created=CREATED)
+    loaded = bundle.load(tmp_path / "out", world.log, now())
+    assert loaded.predicate["arch"]["params"] == arch | {"classes": 3, "upsample": 2}
+    assert loaded.predicate["input"]["shape"] == arch["shape"] == list(loaded.shape)
+    assert (*loaded.predicate["input"]["mean"], *loaded.predicate["input"]["std"]) == centre
+    status, lines, _ = operator("predict", tmp_path / "out", folders[1])
+    images = EncryptedShards(sorted((folders[1] / "shards").iterdir())).__getitems__(range(7))[0]
+    expected = rebuilt(loaded)(images).argmax(dim=1).tolist()
+    assert (status, [line["index"] for line in lines if "index" in line]) == (0, expected)
+
+
+def rebuilt(loaded):
+    """The network that a bundle's statement names, with the bundle's weights."""
+    arch = loaded.predicate["arch"]
+    network = build(arch["id"], seed=9, **arch["params"]).eval()
+    data = loaded.files[bundle.WEIGHTS]
+    layout = tensorfile.parse_layout(data, len(data), bundle.WEIGHTS)
+    tensors = {name: torch.from_numpy(tensorfile.view(data, layout, name).copy()) for name in layout.tensors}
+    network.load_state_dict(tensors, strict=False)
+    return network
 
 
 # Predicting on what the model was not made for.

@@ -45,7 +45,7 @@ def test_every_tensor_is_finite_and_on_the_processor() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("unit", ["byte", "nibble"])
+@pytest.mark.parametrize("unit", ["byte", "nibble", "bit"])
 @pytest.mark.parametrize(
     ("block", "shape"),
     [(4, (32, 32, 3)), (4, (28, 28, 1)), (8, (8, 8, 3)), (8, (24, 40, 3)), (16, (112, 96, 3))],
@@ -60,6 +60,7 @@ def test_any_image_of_whole_blocks_is_classified(name: str, unit: str, block: in
 def test_the_key_dependent_tensor_has_its_name_and_spans_one_block() -> None:
     assert small().state_dict()["stem.blocks.weight"].shape[1:] == (6, 4, 4)
     assert small(unit="byte", block=8).state_dict()["stem.blocks.weight"].shape[1:] == (3, 8, 8)
+    assert small(unit="bit", block=2).state_dict()["stem.blocks.weight"].shape[1:] == (24, 2, 2)
 
 
 def test_convolutions_are_stored_channels_last() -> None:

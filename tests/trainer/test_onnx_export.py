@@ -31,7 +31,7 @@ def network(unit: str) -> nn.Module:
     return module
 
 
-@pytest.fixture(scope="module", params=["nibble", "byte"])
+@pytest.fixture(scope="module", params=["nibble", "byte", "bit"])
 def exported(request: pytest.FixtureRequest) -> tuple[nn.Module, bytes]:
     module = network(request.param)
     return module, to_onnx(module, SHAPE)

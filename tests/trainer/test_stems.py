@@ -22,12 +22,30 @@ def test_nibbles_come_high_halves_first_and_centred() -> None:
     torch.testing.assert_close(units.flatten() * 4.6 + 7.5, torch.tensor([0.0, 10.0, 15.0, 3.0]))
 
 
+def test_bits_come_highest_first_and_centred() -> None:
+    image = torch.tensor([[[[0b10110001, 0b00000010]]]], dtype=torch.uint8)  # (1, 1, 1, 2)
+    units = Units("bit")(image)  # (1, 16, 1, 1)
+    assert ((units.flatten() + 1) / 2).tolist() == [1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 1, 0]
+
+
+def test_every_byte_has_its_own_bits() -> None:
+    image = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1)
+    bits = (Units("bit")(image)[0] + 1) / 2  # (8, 16, 16), 0 or 1
+    weights = 2.0 ** torch.arange(7, -1, -1)[:, None, None]
+    assert torch.equal((bits * weights).sum(dim=0), image[0, :, :, 0].to(torch.float32))
+
+
+def test_an_exclusive_or_flips_the_signs_of_the_bits_it_sets() -> None:
+    image, mask = random_images(2, 4, 4, 3), random_images(1, 4, 4, 3)
+    assert torch.equal(Units("bit")(image ^ mask), Units("bit")(image) * -Units("bit")(mask))
+
+
 def test_bytes_are_centred() -> None:
     units = Units("byte")(torch.tensor([[[[0], [255]]]], dtype=torch.uint8))  # (1, 1, 1, 2)
     torch.testing.assert_close(units.flatten() * 73.6, torch.tensor([-127.5, 127.5]))
 
 
-@pytest.mark.parametrize("unit", ["byte", "nibble"])
+@pytest.mark.parametrize("unit", ["byte", "nibble", "bit"])
 def test_inverting_every_unit_flips_every_sign(unit: str) -> None:
     image = random_images(2, 4, 4, 3)
     torch.testing.assert_close(Units(unit)(255 - image), -Units(unit)(image))
@@ -70,8 +88,8 @@ def test_an_image_of_broken_blocks_is_refused() -> None:
 
 
 def test_an_unknown_unit_is_refused() -> None:
-    with pytest.raises(ValueError, match="unit must be one of byte, nibble"):
-        stem_for("bit", 4, (32, 32, 3), width=8, upsample=2)
+    with pytest.raises(ValueError, match="unit must be one of byte, nibble, bit, got 'word'"):
+        stem_for("word", 4, (32, 32, 3), width=8, upsample=2)
 
 
 def test_an_unknown_upsampling_is_refused() -> None:

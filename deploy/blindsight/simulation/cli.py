@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 from blindsight.cli.arguments import at_least
 from blindsight.cli.output import emit, emit_json, say
+from blindsight.holder import scheme_options
 from blindsight.protocol.clock import now
 from blindsight.protocol.files import write_whole
 from blindsight.simulation.settings import Settings
 
 if TYPE_CHECKING:
+    from blindsight.protocol.scheme import Descriptor
     from blindsight.simulation.outcome import Outcome
     from blindsight.trainer.config import RunConfig
 
@@ -58,8 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", default="digits", help="digits, a folder, .npz, CIFAR or IDX files (default: digits)")
     parser.add_argument("--holders", type=int, default=3, metavar="N", help="default: 3")
-    parser.add_argument("--scheme", default="le", help="encryption scheme (default: le)")
-    parser.add_argument("--block", type=int, default=4, metavar="M", help="side of a block in pixels (default: 4)")
+    parser.add_argument(
+        "--scheme", default="le", metavar="NAME", help="default: le; blindsight holder schemes lists all"
+    )
+    scheme_options.add_parameters(parser)
     parser.add_argument("--views", type=int, default=1, metavar="V", help="encrypted views an image (default: 1)")
     parser.add_argument("--partition", default="iid", metavar="P", help="iid, or dirichlet:0.3 (default: iid)")
     parser.add_argument("--network", default="small", metavar="NAME", help="default: small")
@@ -79,8 +83,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    names = [field.name for field in dataclasses.fields(Settings) if field.name != "options"]
-    return Settings(**{name: getattr(options, name) for name in names}, options=tuple(options.set))
+    params, words = scheme_options.given(options), tuple(options.set)
+    names = {field.name for field in dataclasses.fields(Settings)} - {"params", "options"}
+    return Settings(**{name: getattr(options, name) for name in names}, params=params, options=words)
 
 
 def _demand_playable(settings: Settings, out: Path) -> None:
@@ -129,7 +134,7 @@ def play(settings: Settings, out: Path, workers: int) -> Outcome:
     with stage("predict", "the operator unseals test images and predicts; the holders measure the controls"):
         measured = operating.operate(settings, out, log, trained.bundle)
     with stage("control", "the same federation without encryption") if settings.control else contextlib.nullcontext():
-        control = _play_control(settings, out, workers)
+        control = _play_control(settings, verified.manifests[0].descriptor, out, workers)
     result = outcome.Outcome(settings, out, dealt, log, verified, trained, measured, control, seconds)
     with stage("report", "writing the report"):
         outcome.write_report(result)
@@ -137,11 +142,14 @@ def play(settings: Settings, out: Path, workers: int) -> Outcome:
     return result
 
 
-def _play_control(settings: Settings, out: Path, workers: int) -> float | None:
-    """Test accuracy of the same federation without encryption, if it was asked for."""
+def _play_control(settings: Settings, descriptor: Descriptor, out: Path, workers: int) -> float | None:
+    """Test accuracy of the same federation without encryption, if it was asked for; with the same blocks."""
     if settings.control != "plain":
         return None
-    plain = dataclasses.replace(settings, scheme="plain", control="")
+    from blindsight.trainer.model import stem_block
+
+    block = str(descriptor.params.get("block", stem_block(descriptor)))
+    plain = dataclasses.replace(settings, scheme="plain", params={"block": block}, control="")
     folder = out / "control-plain"
     plain.begin(folder, resume=folder.exists())
     return play(plain, folder, workers).measured.encrypted.accuracy

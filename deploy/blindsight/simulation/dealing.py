@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from blindsight.holder import geometry
 from blindsight.holder.sources import Source, Split, open_source
-from blindsight.protocol.errors import DataError
+from blindsight.protocol.errors import DataError, SchemeError
 from blindsight.protocol.files import replacing, write_whole
+from blindsight.protocol.scheme import Descriptor, multiple_of
 from blindsight.simulation.partition import Partition, parse, split
 from blindsight.simulation.settings import Settings
 
@@ -27,6 +28,10 @@ MOST_VAL = 500
 TEST_SHARE = 0.2
 TEST = "test"
 IMAGES, SUMMARY = "images/images.npz", "dealt.json"
+FIT = (
+    "choose other parameters of the scheme, or say fit: {policy: pad}, or fit: {policy: resize, size: [32, 32]}, in a "
+    "dataset.yaml beside the images"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,9 @@ def deal(settings: Settings, out: Path) -> Dealt:
         out: the simulation's folder.
 
     Raises:
-        DataError: the source has no labels or too few images.
+        DataError: the source has no labels or too few images, or they do not come to one shape.
+        SchemeError: E_SCHEME, the scheme has no such parameters, or does not fit the images.
+        FormatError: E_FORMAT, a parameter is out of range.
     """
     if not (out / SUMMARY).exists():
         source = open_source(settings.data)
@@ -66,28 +73,32 @@ def deal(settings: Settings, out: Path) -> Dealt:
 
 
 def demand_dealable(settings: Settings, out: Path) -> None:
-    """Refuse, before anything is written, images that are not there or do not come to whole blocks.
+    """Refuse, before anything is written, images that are not there or do not fit the scheme.
 
     Raises:
         DataError: they cannot be dealt.
+        SchemeError: E_SCHEME, the scheme has no such parameters, or does not fit the images.
+        FormatError: E_FORMAT, a parameter is out of range.
     """
     if not (out / SUMMARY).exists():
         source = open_source(settings.data)
         train, _ = _train_and_test(source, settings)
-        _shape(source, train, settings)
+        _descriptor(source, train, settings)
 
 
-def _shape(source: Source, train: Split, settings: Settings) -> tuple[int, int, int]:
+def _descriptor(source: Source, train: Split, settings: Settings) -> Descriptor:
+    """The scheme on the shape that all images are brought to."""
+    multiple = multiple_of(settings.scheme, settings.params)
     try:
-        return geometry.target_shape(source.fit, train.shape, settings.block)
-    except DataError as error:
-        hint = "choose another --block, or say fit: {policy: pad} in a dataset.yaml beside the images"
-        raise DataError(error.message, hint=hint) from error
+        shape = geometry.target_shape(source.fit, train.shape, multiple)
+        return Descriptor.of(settings.scheme, shape, settings.params)
+    except (DataError, SchemeError) as error:
+        raise type(error)(error.message, code=error.code, hint=error.hint and FIT) from error
 
 
 def _deal(source: Source, settings: Settings, out: Path) -> dict[str, Any]:
     train, test = _train_and_test(source, settings)
-    shape = _shape(source, train, settings)
+    shape = _descriptor(source, train, settings).shape
     parts = _parts(train, settings, parse(settings.partition))
     tests = _parts(test, settings, Partition())
     counts: list[list[int]] = []

@@ -3,7 +3,9 @@
 It predicts in a process of its own that has neither torch nor Flower, from the folder into which it has unsealed.
 
 The controls show what the model makes of images under another key and of plain ones. Both inputs are made and measured
-in the holders' own folders, with the operator's program: plain images are not sent to anybody.
+in the holders' own folders, with the operator's program: plain images are not sent to anybody. A control that could
+say nothing is not measured: a scheme without a key has no other key, and without encryption plain images are the
+result itself.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from numpy.typing import NDArray
 
 from blindsight.cli.output import progress
 from blindsight.cli.unseal import Offer, Opener, folder_of, offers, unseal_dataset
+from blindsight.holder import geometry
 from blindsight.holder.ciphers import cipher_for
 from blindsight.holder.sources import Split, open_source
 from blindsight.protocol import bundle
@@ -39,6 +43,7 @@ from blindsight.simulation.settings import Settings
 
 MOST_CONTROLS = 2000
 BUNDLE, UNSEALED = "bundle", "data"
+OTHER_KEY, PLAIN = "other-key", "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +69,18 @@ class Measured:
 
     Args:
         encrypted: under the epoch's key, of all holders.
-        other_key: the same images under another key.
-        plain: the same images, plain.
+        other_key: the same images, or some of them, under another key; None where the scheme has no key.
+        plain: as many of them, plain and of the size that the model takes; None where nothing was encrypted.
     """
 
     encrypted: Answers
-    other_key: Answers
-    plain: Answers
+    other_key: Answers | None
+    plain: Answers | None
+
+    @property
+    def controls(self) -> int:
+        """Number of images behind each control; 0 where there is none."""
+        return max(control.asked for control in (self.other_key, self.plain, Answers()) if control is not None)
 
 
 def operate(settings: Settings, out: Path, log: Log, model: Path) -> Measured:
@@ -89,17 +99,28 @@ def operate(settings: Settings, out: Path, log: Log, model: Path) -> Measured:
     own = _fetch(model, out / OPERATOR / BUNDLE)
     loaded = bundle.load(own, log, now())
     folders = unseal_all(out, log)
-    encrypted, others, plains = Answers(), Answers(), Answers()
+    encrypted, controls = Answers(), {name: Answers() for name in controls_of(loaded.descriptor)}
     with progress("the operator predicts", len(folders) + len(settings.names)) as advance:
         for folder in folders:
             score = _predict(own, folder, out, OPERATOR, f"predictions-{folder.parent.name}")[-1]["summary"]
             encrypted = encrypted.plus(score["n"], score["hits"])
             advance(1)
         for name in settings.names:
-            asked, other, plain = _controls(settings, out, name, model, loaded.descriptor, loaded.tag.digest)
-            others, plains = others.plus(asked, other), plains.plus(asked, plain)
+            found = _controls(settings, out, name, model, loaded.descriptor, loaded.tag.digest)
+            controls = {control: controls[control].plus(*found[control]) for control in controls}
             advance(1)
-    return Measured(encrypted, others, plains)
+    return Measured(encrypted, controls.get(OTHER_KEY), controls.get(PLAIN))
+
+
+def controls_of(descriptor: Descriptor) -> tuple[str, ...]:
+    """The controls that can say something about a model trained under a scheme.
+
+    Returns:
+        Some of ``OTHER_KEY`` and ``PLAIN``.
+    """
+    if descriptor.id == "plain":
+        return ()
+    return (PLAIN,) if descriptor.traits.scope == "none" else (OTHER_KEY, PLAIN)
 
 
 def unseal_all(out: Path, log: Log) -> list[Path]:
@@ -158,18 +179,18 @@ def _environment() -> dict[str, str]:
 
 def _controls(
     settings: Settings, out: Path, name: str, model: Path, descriptor: Descriptor, tag: str
-) -> tuple[int, int, int]:
-    """At one holder's site: images asked, right answers under another key, right answers on plain images."""
+) -> Mapping[str, tuple[int, int]]:
+    """At one holder's site: control → images asked and right answers."""
     images, labels = test_images(settings, out, name, MOST_CONTROLS // settings.holders)
-    variants = {"other-key": under_other_key(settings, descriptor, images), "plain": images}
-    right = []
-    for variant, array in variants.items():
-        file = out / name / "controls" / f"{variant}.npy"
-        _save(file, array)
-        lines = _predict(model, file, out, name, f"controls/{variant}", "--tag", tag)
+    made = {OTHER_KEY: partial(under_other_key, settings, descriptor), PLAIN: partial(at_models_size, descriptor)}
+    found = {}
+    for control in controls_of(descriptor):
+        file = out / name / "controls" / f"{control}.npy"
+        _save(file, made[control](images))
+        lines = _predict(model, file, out, name, f"controls/{control}", "--tag", tag)
         answers = np.array([line["index"] for line in lines if "index" in line])
-        right.append(int((answers == labels).sum()))
-    return len(images), right[0], right[1]
+        found[control] = len(images), int((answers == labels).sum())
+    return found
 
 
 def test_images(settings: Settings, out: Path, name: str, most: int) -> tuple[Images, NDArray[np.int64]]:
@@ -183,10 +204,21 @@ def test_images(settings: Settings, out: Path, name: str, most: int) -> tuple[Im
 
 
 def under_other_key(settings: Settings, descriptor: Descriptor, images: Images, *, undo: bool = False) -> Images:
-    """Encrypt (or decrypt) with a key that has nothing to do with the epoch's."""
+    """Encrypt (or decrypt) with a key that has nothing to do with the epoch's; the ids are ``ids_of``."""
     cipher = cipher_for(descriptor, entropy(settings.seed, "another key")(32))
-    ids = [str(number) for number in range(len(images))]
-    return cipher.decrypt(images, ids) if undo else cipher.encrypt(images, ids)
+    return cipher.decrypt(images, ids_of(images)) if undo else cipher.encrypt(images, ids_of(images))
+
+
+def ids_of(images: Images) -> list[str]:
+    """Names for images that are encrypted to be shown or to be controls: their places."""
+    return [str(number) for number in range(len(images))]
+
+
+def at_models_size(descriptor: Descriptor, images: Images) -> Images:
+    """Plain images as the model takes them: scaled down where the scheme shrinks images."""
+    height, width, channels = descriptor.encrypted_shape
+    fit = geometry.Fit("resize", size=(height, width))
+    return geometry.apply_all(fit, images, (height, width, channels))
 
 
 def _save(file: Path, array: Images) -> None:

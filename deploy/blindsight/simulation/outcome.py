@@ -19,7 +19,7 @@ from blindsight.protocol.scheme import Descriptor, scheme_key
 from blindsight.simulation import report
 from blindsight.simulation.agreeing import opened
 from blindsight.simulation.dealing import Dealt
-from blindsight.simulation.operating import Measured, test_images, under_other_key
+from blindsight.simulation.operating import Answers, Measured, ids_of, test_images, under_other_key
 from blindsight.simulation.settings import Settings
 from blindsight.simulation.training import Trained
 from blindsight.trainer.fit import Verified
@@ -65,12 +65,12 @@ class Outcome:
         """Scheme and shape."""
         return self.verified.manifests[0].descriptor
 
-    def accuracy(self) -> dict[str, float]:
-        """The accuracies by name, 0 to 1."""
+    def accuracy(self) -> dict[str, float | None]:
+        """The accuracies by name, 0 to 1; None for a control that would say nothing under this scheme."""
         found = {
             "encrypted": self.measured.encrypted.accuracy,
-            "other_key": self.measured.other_key.accuracy,
-            "plain_images": self.measured.plain.accuracy,
+            "other_key": _accuracy(self.measured.other_key),
+            "plain_images": _accuracy(self.measured.plain),
         }
         return found if self.control_plain is None else {**found, "control_plain": self.control_plain}
 
@@ -91,12 +91,13 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
         return {
-            "scheme": self.settings.scheme,
+            "scheme": self.descriptor.id,
+            "params": dict(self.descriptor.params),
             "holders": self.settings.holders,
             "rounds": self.trained.last.number,
-            "accuracy": {name: round(value, 6) for name, value in self.accuracy().items()},
+            "accuracy": {name: _rounded(value) for name, value in self.accuracy().items()},
             "test_images": self.measured.encrypted.asked,
-            "control_images": self.measured.plain.asked,
+            "control_images": self.measured.controls,
             "model": self.trained.model,
             "bundle": str(self.trained.bundle),
             "report": str(self.out / REPORT),
@@ -107,13 +108,22 @@ class Outcome:
 
     def table(self) -> list[str]:
         """The short table for stdout."""
-        rows = [(f"accuracy, {name.replace('_', ' ')}", f"{value:.4f}") for name, value in self.accuracy().items()]
+        shares = [(name.replace("_", " "), value) for name, value in self.accuracy().items() if value is not None]
+        rows = [(f"accuracy, {name}", f"{value:.4f}") for name, value in shares]
         rows += [("test images", str(self.measured.encrypted.asked)), ("rounds", str(self.trained.last.number))]
         rows += [(f"bytes, {name.replace('_', ' ')}", f"{value:,}") for name, value in self.sizes().items()]
         rows += [(f"seconds, {name}", f"{value:.1f}") for name, value in self.seconds.items()]
         rows += [("model", self.trained.model[:16]), ("bundle", str(self.trained.bundle))]
         width = max(len(name) for name, _ in rows)
         return [f"{name:<{width}}  {value}" for name, value in [*rows, ("report", str(self.out / REPORT))]]
+
+
+def _accuracy(answers: Answers | None) -> float | None:
+    return None if answers is None else answers.accuracy
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 6)
 
 
 def versions() -> dict[str, str]:
@@ -133,8 +143,7 @@ def _report(outcome: Outcome) -> report.Report:
     return report.Report(
         title=f"{outcome.dealt.name} under {settings.scheme}, {settings.holders} holders",
         setup=report.Setup(
-            scheme=settings.scheme,
-            block=settings.block,
+            descriptor=outcome.descriptor,
             data=outcome.dealt.name,
             holders=settings.names,
             rounds=outcome.trained.last.number,
@@ -144,9 +153,9 @@ def _report(outcome: Outcome) -> report.Report:
             views=settings.views,
             partition=settings.partition,
         ),
-        accuracy=report.Accuracy(chance=1 / len(outcome.dealt.classes), **outcome.accuracy()),
+        accuracy=_shares(outcome),
         test_count=outcome.measured.encrypted.asked,
-        control_count=outcome.measured.plain.asked,
+        control_count=outcome.measured.controls,
         history=_history(outcome),
         class_names=outcome.dealt.classes,
         label_split=outcome.dealt.counts,
@@ -158,6 +167,17 @@ def _report(outcome: Outcome) -> report.Report:
         ),
         sheet=_sheet(outcome),
         curve_note=CURVE_NOTE,
+    )
+
+
+def _shares(outcome: Outcome) -> report.Accuracy:
+    measured = outcome.measured
+    return report.Accuracy(
+        encrypted=measured.encrypted.accuracy,
+        other_key=_accuracy(measured.other_key),
+        plain_images=_accuracy(measured.plain),
+        chance=1 / len(outcome.dealt.classes),
+        control_plain=outcome.control_plain,
     )
 
 
@@ -175,14 +195,15 @@ def _fingerprints(outcome: Outcome) -> list[str]:
 
 
 def _sheet(outcome: Outcome) -> report.Sheet:
-    """Plain images, what the trainer gets, and what another key makes of that."""
+    """Plain images, what they are encrypted to, and what another key makes of that, if the scheme has such a thing."""
     settings, descriptor = outcome.settings, outcome.descriptor
     plain, labels = test_images(settings, outcome.out, settings.names[0], PICTURES)
     with opened(outcome.out / settings.names[0]) as store:
         epoch, secret = federation.epoch_secret(store, outcome.log, None)
     cipher = cipher_for(descriptor, scheme_key(secret, outcome.log.fed, epoch.number, descriptor.digest))
-    encrypted = cipher.encrypt(plain, [str(number) for number in range(len(plain))])
-    other = under_other_key(settings, descriptor, encrypted, undo=True)
+    encrypted = cipher.encrypt(plain, ids_of(plain))
+    keyed = descriptor.traits.scope != "none" and descriptor.traits.invertible
+    other = under_other_key(settings, descriptor, encrypted, undo=True) if keyed else None
     return report.Sheet(np.asarray(plain), encrypted, other, tuple(labels.tolist()))
 
 

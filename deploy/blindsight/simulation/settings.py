@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from blindsight.protocol.errors import DataError
@@ -24,7 +25,7 @@ class Settings:
         data: source of images as ``holder publish`` takes it.
         holders: number of holders.
         scheme: name of the encryption scheme.
-        block: side of a block in pixels.
+        params: public parameters of the scheme, name → value as typed; what is left out takes the scheme's default.
         views: encrypted views of each training image.
         partition: ``iid`` or ``dirichlet:ALPHA``.
         network: name of the network.
@@ -42,7 +43,7 @@ class Settings:
     data: str = "digits"
     holders: int = 3
     scheme: str = "le"
-    block: int = 4
+    params: Mapping[str, str] = field(default_factory=dict)
     views: int = 1
     partition: str = "iid"
     network: str = "small"
@@ -58,8 +59,8 @@ class Settings:
             raise DataError(f"--holders must be from 1 to {MAX_HOLDERS}, got {self.holders}")
         if self.limit is not None and self.limit < 1:
             raise DataError(f"--limit must be at least 1, got {self.limit}")
-        if self.block < 1 or self.views < 1:
-            raise DataError(f"--block and --views must be at least 1, got {self.block} and {self.views}")
+        if self.views < 1:
+            raise DataError(f"--views must be at least 1, got {self.views}")
         if self.scheme not in (known := sorted({name for name, _ in SCHEMES})):
             raise DataError(f"--scheme must be one of {', '.join(known)}, got {self.scheme[:40]!r}")
         parse(self.partition)

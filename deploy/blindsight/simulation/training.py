@@ -71,7 +71,7 @@ def _plan(settings: Settings, folder: Path, split: str, log: Log, secret: bytes)
         classes=source.classes,
         fit=source.fit,
         views=Views(settings.views if split == "train" else 1, mirror=source.mirror),
-        scheme=(settings.scheme, {"block": settings.block}),
+        scheme=(settings.scheme, settings.params),
         epoch=log.latest,
         epoch_secret=secret,
         log=log,

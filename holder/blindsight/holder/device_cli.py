@@ -97,14 +97,15 @@ def _lend(options: argparse.Namespace) -> int:
     with site.opened(options) as here:
         federation.demand_verified(here.store, here.log)
         scheme = scheme_options.descriptor_of(options, options.shape)
+        cipher = quality_cli.cipher_of_epoch(here, scheme, options.epoch)
+        quality_cli.demand_effect(cipher)
         document, to = device.lend(here.store, here.box, here.log, options.code, scheme, options.epoch, now())
         body = document.body()
         say("whoever takes the device can decrypt what it encrypts; nothing leads from its key to the epoch secret")
         say("lent; on the device: blindsight holder device take")
         facts = {"lent to": to.label, "scheme": options.scheme, "epoch": body["epoch"]}
         facts["until"] = body["not_after"]
-        quality = quality_cli.facts_of(quality_cli.cipher_of_epoch(here, scheme, body["epoch"]))
-        emit_facts(facts | quality, as_json=options.json)
+        emit_facts(facts | quality_cli.facts_of(cipher), as_json=options.json)
     return 0
 
 

@@ -109,6 +109,7 @@ def _publish(options: argparse.Namespace) -> int:
         reason = override.demand_usable(options, here.log, number)
         people = recipients_in(here.box, here.log, now(), options.seal_to)
         plan = plan_of(options, here)
+        quality_cli.demand_effect(plan.cipher)
         stated = _edition(options, here, plan, reason)
         folder = options.out or _default_folder(here, plan, stated)
         place = seal_cli.place_of(here, folder)

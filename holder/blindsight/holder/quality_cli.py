@@ -9,9 +9,11 @@ from blindsight.cli.arguments import Verbs, add_federation, add_keystore, at_lea
 from blindsight.cli.output import emit_facts, say
 from blindsight.holder import federation, scheme_options, site
 from blindsight.holder.ciphers import Cipher, cipher_for
+from blindsight.protocol.errors import SchemeError
 from blindsight.protocol.scheme import Descriptor, scheme_key
 
 MUCH = 0.25  # share of unchanged pixels above which a person is told
+MOST = 0.9  # and above which nothing is published or lent under the key
 
 
 def add_verb(verbs: Verbs) -> None:
@@ -61,6 +63,20 @@ def facts_of(cipher: Cipher) -> dict[str, Any]:
         share = f"{100 * quality.unchanged:.0f} % of the pixels stay as they are"
         say(f"scheme {cipher.descriptor.id}: {share} under this key: people see them without computing anything")
     return quality.facts()
+
+
+def demand_effect(cipher: Cipher) -> None:
+    """Refuse a key under which images stay almost as they are, unless the scheme is said to do nothing.
+
+    Raises:
+        SchemeError: E_SCHEME.
+    """
+    unchanged = cipher.quality().unchanged
+    if unchanged > MOST and cipher.descriptor.traits.scope != "none":
+        raise SchemeError(
+            f"{100 * unchanged:.1f} % of the pixels stay as they are under this key of scheme {cipher.descriptor.id}",
+            hint="choose other parameters (holder quality shows what they do), or agree on a new epoch",
+        )
 
 
 def shown(shape: tuple[int, ...]) -> str:

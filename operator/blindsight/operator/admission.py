@@ -24,7 +24,7 @@ class Terms:
 
     Args:
         tag: key and scheme.
-        shape: ``(H, W, C)`` of every image.
+        shape: ``(H, W, C)`` of every encrypted image.
         classes: class names in label order.
         labels_digest: digest of the class names, hex.
         declared: tag digest that the caller vouches for, hex; None when the caller states nothing.

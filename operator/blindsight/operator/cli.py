@@ -87,7 +87,7 @@ def _facts(bundle: Bundle, log: Log, *, as_json: bool) -> dict[str, Any]:
     predicate, descriptor = bundle.predicate, bundle.descriptor
     height, width, channels = bundle.shape
     parameters = ", ".join(f"{name} {value}" for name, value in descriptor.params.items())
-    brief = f"{descriptor.id} v{descriptor.v} ({parameters})"
+    brief = f"{descriptor.id} v{descriptor.v}" + (f" ({parameters})" if parameters else "")
     return {
         "model": predicate["model"] if as_json else f"{predicate['model']['name']} {predicate['model']['version']}",
         "network": predicate["arch"]["id"],

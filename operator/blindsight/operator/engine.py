@@ -31,7 +31,7 @@ class Engine:
 
     Args:
         model: an ONNX file, verified; it is never read from disk.
-        shape: ``(H, W, C)`` of every image.
+        shape: ``(H, W, C)`` of every encrypted image.
         classes: number of classes.
 
     Raises:

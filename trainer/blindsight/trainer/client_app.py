@@ -14,6 +14,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from torch import nn
 
+from blindsight.protocol.scheme import Descriptor
 from blindsight.trainer import task, weights
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.model import model_for
@@ -73,7 +74,9 @@ def _trained(
     network: nn.Module, data: NodeData, config: RunConfig, rates: tuple[float, float], rng: np.random.Generator
 ) -> Metrics:
     recipe = config.recipe
-    batches = shuffled(data.train, recipe.batch, recipe.local_epochs(len(data.train)), rng, _shift(data, recipe, rng))
+    batches = shuffled(
+        data.train, recipe.batch, recipe.local_epochs(len(data.train)), rng, shift_of(data.descriptor, recipe, rng)
+    )
     loss = task.train_epoch(
         network,
         batches,
@@ -87,11 +90,17 @@ def _trained(
     return {"train-loss": loss, "num-examples": len(data.train)}
 
 
-def _shift(data: NodeData, recipe: task.Recipe, rng: np.random.Generator) -> Change | None:
-    """The one augmentation that needs no key, where the scheme allows it."""
-    if not recipe.shift or not data.descriptor.traits.aligned:
+def shift_of(descriptor: Descriptor, recipe: task.Recipe, rng: np.random.Generator) -> Change | None:
+    """The one augmentation that needs no key, for encrypted images; None where the scheme does not allow it.
+
+    Args:
+        descriptor: scheme and shape of the plain images.
+        recipe: names the share of images that are moved.
+        rng: draws which, and where to.
+    """
+    if not recipe.shift or not descriptor.traits.aligned:
         return None
-    return lambda images: task.shift_blocks(images, data.descriptor.block, recipe.shift, rng)
+    return lambda images: task.shift_blocks(images, descriptor.encrypted_block, recipe.shift, rng)
 
 
 def _rng(seed: int, holder: str, number: int) -> np.random.Generator:

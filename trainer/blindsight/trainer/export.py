@@ -18,7 +18,7 @@ from blindsight.trainer import checkpoint, weights
 from blindsight.trainer.checkpoint import BEST, LAST, Checkpoint
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.job import Job
-from blindsight.trainer.model import model_for
+from blindsight.trainer.model import arch_of, model_for
 from blindsight.trainer.onnx_export import to_onnx
 from blindsight.trainer.stems import UNIT_CENTRE
 
@@ -73,7 +73,7 @@ def _files(best: Checkpoint, manifest: Manifest, config: RunConfig) -> dict[str,
     weights.unpack(best.weights, network)
     state = {name: tensor.numpy() for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
     return {
-        bundle.MODEL: to_onnx(network, descriptor.shape),
+        bundle.MODEL: to_onnx(network, descriptor.encrypted_shape),
         bundle.WEIGHTS: tensorfile.to_bytes(state, {"v": 1, "kind": "weights"}),
         bundle.CONFIG: bundle.config_file(config.network, _arch(manifest, config)),
         bundle.LABELS: bundle.labels_file(classes),
@@ -81,14 +81,9 @@ def _files(best: Checkpoint, manifest: Manifest, config: RunConfig) -> dict[str,
 
 
 def _arch(manifest: Manifest, config: RunConfig) -> dict[str, Any]:
-    descriptor = manifest.descriptor
-    return {
-        "unit": descriptor.traits.unit,
-        "block": descriptor.block,
-        "shape": list(descriptor.shape),
-        "classes": len(manifest.classes),
-        "upsample": config.upsample,
-    }
+    """The network's parameters as they stand in documents."""
+    arch = arch_of(manifest.descriptor, len(manifest.classes), config)
+    return {**arch, "shape": list(arch["shape"])}
 
 
 def _predicate(
@@ -96,15 +91,16 @@ def _predicate(
 ) -> dict[str, Any]:
     stated: Mapping[str, Any] = manifests[0].predicate
     same = ("fed", "epoch", "record", "kcv", "scheme", "scheme_digest", "scv", "task")
-    centre, scale = UNIT_CENTRE[manifests[0].descriptor.traits.unit]
+    arch = _arch(manifests[0], config)
+    centre, scale = UNIT_CENTRE[arch["unit"]]
     return {
         "v": 1,
         "trainer": trainer,
         "head": log.head,
         **{name: stated[name] for name in same},
-        "arch": {"id": config.network, "params": _arch(manifests[0], config)},
+        "arch": {"id": config.network, "params": arch},
         "input": {
-            "shape": stated["scheme"]["shape"],
+            "shape": arch["shape"],
             "dtype": "u8",
             "layout": "NHWC",
             "mean": [str(centre)],

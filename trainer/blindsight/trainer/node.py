@@ -32,7 +32,7 @@ class NodeData:
         envelopes: the manifests, for the server.
         train: rows to learn from.
         val: rows to measure on; None when the holder has published no ``val`` split.
-        descriptor: scheme and shape.
+        descriptor: scheme and shape of the plain images; rows are of its ``encrypted_shape``.
         classes: number of classes.
     """
 

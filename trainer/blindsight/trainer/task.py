@@ -90,13 +90,13 @@ class Recipe:
 def shift_blocks(images: Tensor, block: int, share: float, rng: np.random.Generator) -> Tensor:
     """Move some images by one whole block, the blocks at the border repeating.
 
-    The one augmentation that needs no key: a scheme that treats every block alike and leaves blocks in their places
-    (``le``, ``block-shuffle``) encrypts the moved image to the moved ciphertext. Crops and mirrors by pixels are the
-    holder's views.
+    The one augmentation that needs no key: an aligned scheme, which treats every block alike and leaves blocks in their
+    places (``le``, ``block-shuffle``), encrypts the moved image to the moved ciphertext. Crops and mirrors by pixels
+    are the holder's views.
 
     Args:
-        images: (b, h, w, c) uint8, h and w multiples of ``block``.
-        block: block edge in pixels.
+        images: (b, h, w, c) uint8, encrypted, h and w multiples of ``block``.
+        block: block edge in pixels of the encrypted image.
         share: chance of an image to be moved, 0 to 1; to each of the nine places, its own too, alike.
         rng: draws the places.
 

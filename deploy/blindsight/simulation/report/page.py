@@ -8,7 +8,7 @@ from blindsight.simulation.report import bars, curve, figures, limits, sheet, ta
 from blindsight.simulation.report.markup import Markup, element, join
 from blindsight.simulation.report.style import STYLE
 from blindsight.simulation.report.values import Report
-from blindsight.simulation.report.words import findings, headline
+from blindsight.simulation.report.words import findings, headline, parameters
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -42,7 +42,7 @@ def _head(report: Report) -> Markup:
 def _header(report: Report) -> Markup:
     given = report.setup
     facts = (
-        f"{given.data} · {given.scheme}, block {given.block} · {len(given.holders)} holder"
+        f"{given.data} · {', '.join((given.scheme, *parameters(given)))} · {len(given.holders)} holder"
         f"{'s' if len(given.holders) > 1 else ''} · {given.rounds} round{'s' if given.rounds > 1 else ''} · "
         f"{given.network}"
     )
@@ -72,7 +72,7 @@ def _sections(report: Report) -> tuple[Markup, ...]:
     return (
         _section("Result and controls", tables.results(report)),
         _section("Accuracy by round", *_course(report)),
-        _section("Plain, encrypted, and under another key", _paragraph(sheet.WARNING, "warning"), sheet.draw(report)),
+        _section(sheet.title(report), *_pictures(report)),
         _section("What this does and does not protect", *_limits(report)),
         _section("Labels at each holder", *_labels(report)),
         _section("Sizes and times", element("div", tables.sizes(report), tables.times(report), class_="pair")),
@@ -85,6 +85,12 @@ def _course(report: Report) -> tuple[Markup, ...]:
         return (_paragraph("No round was recorded."),)
     note = (_paragraph(report.curve_note),) if report.curve_note else ()
     return (*note, curve.draw(report), tables.rounds(report))
+
+
+def _pictures(report: Report) -> tuple[Markup, ...]:
+    note = sheet.note(report)
+    told = (_paragraph(note),) if note else ()
+    return (_paragraph(sheet.WARNING, "warning"), *told, sheet.draw(report))
 
 
 def _limits(report: Report) -> tuple[Markup, ...]:

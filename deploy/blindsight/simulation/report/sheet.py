@@ -1,4 +1,4 @@
-"""A few images in three forms, side by side and enlarged."""
+"""A few images plain, encrypted and under another key, side by side and enlarged."""
 
 from __future__ import annotations
 
@@ -16,19 +16,37 @@ from blindsight.simulation.report.values import Images, Report
 WARNING = "This file shows plain images; treat it like them."
 
 
+def title(report: Report) -> str:
+    """Names the forms that are shown."""
+    if report.setup.is_plain:
+        return "Plain, and as they were published"
+    return "Plain and encrypted" if report.sheet.other is None else "Plain, encrypted, and under another key"
+
+
+def note(report: Report) -> str:
+    """Says why there is no picture under another key; empty where there is one."""
+    if report.sheet.other is not None or report.setup.is_plain:
+        return ""
+    if not report.setup.has_key:
+        return "This scheme has no key, so there is no picture under another one."
+    return "This scheme loses detail and has no decryption, so there is no picture under another key."
+
+
 def draw(report: Report) -> Markup:
-    """Shows every image of the sheet as plain, encrypted and under another key."""
+    """Shows every image of the sheet in its forms."""
     return element("div", *_rows(report), class_="sheet")
 
 
 def _rows(report: Report) -> Iterator[Markup]:
     sheet = report.sheet
     encrypted = "not encrypted (scheme plain)" if report.setup.is_plain else "perceptually encrypted"
-    forms = (("plain", sheet.plain), (encrypted, sheet.encrypted), (sheet.other_name, sheet.other))
+    forms = [("plain", sheet.plain), (encrypted, sheet.encrypted)]
+    if sheet.other is not None:
+        forms.append((sheet.other_name, sheet.other))
     for index, label in enumerate(sheet.labels):
         name = report.class_names[label]
         cells = (_cell(images, index, form, name) for form, images in forms)
-        yield element("figure", element("figcaption", name), element("div", *cells, class_="triple"))
+        yield element("figure", element("figcaption", name), element("div", *cells, class_="forms"))
 
 
 def _cell(images: Images, index: int, form: str, name: str) -> Markup:

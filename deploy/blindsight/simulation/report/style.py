@@ -81,9 +81,9 @@ _DRAWINGS: Final = """
 .line-crowd{stroke:var(--control);stroke-width:1}
 .sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(18rem,1fr));gap:1.2rem 2rem}
 figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}
-.triple{display:grid;grid-template-columns:repeat(3,1fr);gap:.6rem}
-.triple img{width:100%;height:auto;display:block;image-rendering:pixelated;border-radius:.25rem}
-.triple small{display:block;font-size:.8rem;line-height:1.3;margin-top:.25rem}
+.forms{display:grid;grid-auto-flow:column;grid-auto-columns:1fr;gap:.6rem}
+.forms img{width:100%;height:auto;display:block;image-rendering:pixelated;border-radius:.25rem}
+.forms small{display:block;font-size:.8rem;line-height:1.3;margin-top:.25rem}
 """
 _LINES: Final = "".join(f".line-{n}{{stroke:var(--s{n})}}.line-{n} .mark{{fill:var(--s{n})}}\n" for n in range(8))
 _NARROW: Final = """

@@ -8,7 +8,7 @@ from typing import Final
 from blindsight.simulation.report import figures
 from blindsight.simulation.report.markup import Markup, element, join
 from blindsight.simulation.report.values import Report
-from blindsight.simulation.report.words import Finding, findings
+from blindsight.simulation.report.words import Finding, findings, parameters
 
 _FEW_ROUNDS: Final = 12  # rounds up to which their table stands open
 
@@ -106,7 +106,7 @@ def setup(report: Report) -> Markup:
     """Makes the table of what was asked for and agreed on."""
     given, agreed = report.setup, report.federation
     rows = [
-        ("scheme", f"{given.scheme}, blocks of {given.block} × {given.block} pixels"),
+        ("scheme", ", ".join((given.scheme, *parameters(given)))),
         ("data", f"{given.data}, {given.views} view{'s' if given.views > 1 else ''} per image"),
         ("holders", f"{len(given.holders)}: {', '.join(given.holders)}"),
         ("partition", given.partition),

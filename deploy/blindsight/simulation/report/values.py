@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from blindsight.protocol.scheme import Descriptor, Traits
+
 Images = npt.NDArray[np.uint8]
 
 
@@ -16,8 +18,7 @@ class Setup:
     """What was asked for.
 
     Args:
-        scheme: name of the scheme, such as ``le``.
-        block: side of a block in pixels.
+        descriptor: scheme, shape of the plain images and parameters; a scheme that is known here.
         data: name of the data set.
         holders: names of the holders, in the order used everywhere else in the report.
         rounds: rounds of federated training.
@@ -31,8 +32,7 @@ class Setup:
         ValueError: no holder is named.
     """
 
-    scheme: str
-    block: int
+    descriptor: Descriptor
     data: str
     holders: tuple[str, ...]
     rounds: int
@@ -47,9 +47,29 @@ class Setup:
             raise ValueError("expected the name of at least one holder")
 
     @property
+    def scheme(self) -> str:
+        """Name of the scheme, such as ``le``."""
+        return self.descriptor.id
+
+    @property
+    def traits(self) -> Traits:
+        """What is publicly known of the scheme."""
+        return self.descriptor.traits
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing was encrypted."""
         return self.scheme == "plain"
+
+    @property
+    def has_key(self) -> bool:
+        """Whether anything depends on a key."""
+        return self.traits.scope != "none"
+
+    @property
+    def can_bind(self) -> bool:
+        """Whether one key serves all images, so that a model can be bound to it."""
+        return self.traits.scope in ("common", "block")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +78,8 @@ class Accuracy:
 
     Args:
         encrypted: images encrypted under the epoch's key.
-        other_key: the same images encrypted under another key.
-        plain_images: the same images, plain.
+        other_key: the same images encrypted under another key; None where the scheme has no key.
+        plain_images: the same images, plain; None where nothing was encrypted.
         chance: what guessing reaches.
         control_plain: the same network trained and tested on plain images; None where that was not run.
 
@@ -68,8 +88,8 @@ class Accuracy:
     """
 
     encrypted: float
-    other_key: float
-    plain_images: float
+    other_key: float | None
+    plain_images: float | None
     chance: float
     control_plain: float | None = None
 
@@ -126,8 +146,8 @@ class Sheet:
 
     Args:
         plain: (k, h, w, c) uint8, c 1 or 3.
-        encrypted: the same images, perceptually encrypted; h and w may be larger where the block asked for padding.
-        other: what another key gives.
+        encrypted: the same images, perceptually encrypted; smaller where the scheme shrinks them.
+        other: what another key gives; None where there is no key or no decryption.
         labels: (k,) class number of each image.
         other_name: how ``other`` came about, as a caption.
 
@@ -137,13 +157,14 @@ class Sheet:
 
     plain: Images
     encrypted: Images
-    other: Images
+    other: Images | None
     labels: tuple[int, ...]
     other_name: str = "decrypted with another key"
 
     def __post_init__(self) -> None:
         for images in (self.plain, self.encrypted, self.other):
-            _check_images(images, len(self.labels))
+            if images is not None:
+                _check_images(images, len(self.labels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +176,7 @@ class Report:
         setup: what was asked for.
         accuracy: results and controls.
         test_count: number of test images behind ``accuracy``.
-        control_count: number of those behind its controls under another key and on plain images.
+        control_count: number of those behind its controls under another key and on plain images; 0 without any.
         history: the rounds, in order; may be empty.
         class_names: names of the classes.
         label_split: (holders, classes) number of images.
@@ -204,7 +225,8 @@ def _check_images(images: Images, count: int) -> None:
 
 def _check_report(report: Report) -> None:
     holders, classes = len(report.setup.holders), len(report.class_names)
-    if report.test_count < 1 or report.control_count < 1:
+    controls = {report.accuracy.other_key, report.accuracy.plain_images} - {None}
+    if report.test_count < 1 or report.control_count < bool(controls):
         raise ValueError(f"expected at least one test image, got {report.test_count} and {report.control_count}")
     if report.label_split.shape != (holders, classes):
         raise ValueError(f"expected a label split of shape {(holders, classes)}, got {report.label_split.shape}")

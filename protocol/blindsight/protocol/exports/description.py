@@ -8,7 +8,7 @@ from typing import Any
 from blindsight.protocol.encoding import people_code
 from blindsight.protocol.manifest import FILE_NAME, Manifest
 
-LOOK_NOT_COMPUTE = "They are hidden from people who look, not from people who compute."
+LOOK_NOT_COMPUTE = "At best they are hidden from people who look, not from people who compute."
 
 
 def is_encrypted(manifest: Manifest) -> bool:

@@ -30,16 +30,16 @@ def build(
 
     Args:
         name: a key of ``NETWORKS``.
-        unit: what the scheme permutes inside a block, ``byte`` or ``nibble``.
-        block: block edge in pixels.
-        shape: (h, w, c) of one image.
+        unit: what the scheme moves or changes, ``byte``, ``nibble`` or ``bit``.
+        block: edge of the stem's blocks in pixels.
+        shape: (h, w, c) of one encrypted image.
         classes: number of classes.
         upsample: feature positions per block edge, 1, 2 or 4.
         seed: of the weights, 0 to 2^63 - 1.
 
     Returns:
         A module from (b, h, w, c) uint8 to (b, classes) float32 logits, in channels-last memory order; its tensor
-        ``stem.blocks.weight`` carries all that depends on the key.
+        ``stem.blocks.weight`` carries all that depends on the key, if one key serves all blocks.
 
     Raises:
         ValueError: an unknown name or unit, or an image that is not made of whole blocks.

@@ -73,9 +73,9 @@ class Small(nn.Module):
     """Block stem, two groups of a residual unit each, global mean, linear head.
 
     Args:
-        unit: ``byte`` or ``nibble``.
-        block: block edge in pixels.
-        shape: (h, w, c) of one image.
+        unit: ``byte``, ``nibble`` or ``bit``.
+        block: edge of the stem's blocks in pixels.
+        shape: (h, w, c) of one encrypted image.
         classes: number of classes.
         upsample: feature positions per block edge.
     """
