@@ -27,7 +27,7 @@ ROLES = {"anna": "holder", "bert": "holder", "lab": "trainer", "rival": "trainer
 HOLDERS = ("anna", "bert")
 FAR = datetime(2090, 1, 1, tzinfo=UTC)
 WAITING, USAGE = 75, 2
-STILL = ("--scheme", "restricted", "--block", "32", "--param", "fixed_pixels=3072")
+STILL = ("--scheme", "restricted", "--block", "8", "--param", "fixed_pixels=192")
 SCHEMES = tuple({"id": name, "v": 1} for name in ("le", "pixel", "restricted", "plain", "patch-mix"))
 QUALITY = {"unchanged_pixels", "fixed_points", "reversals", "keyspace_bits", "note"}
 
