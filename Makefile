@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# make bench: a folder with other programs to compare with, and options (tests/benchmarks/README.md)
+PEERS ?=
+BENCH ?=
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test check slow clean
+.PHONY: demo test check slow bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/blindsight simulate
@@ -24,6 +27,9 @@ check:
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/.test
+	PYTHONPATH=.:$(PEERS) $(BIN)/python -m tests.benchmarks.encryption $(BENCH)
 
 clean:
 	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

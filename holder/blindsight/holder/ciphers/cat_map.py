@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from blindsight.holder.ciphers.gather import gather_bytes
-from blindsight.holder.ciphers.parameters import Indices, check_channels, integers_of
+from blindsight.holder.ciphers.parameters import Indices, check_channels, integers_of, inverses
 from blindsight.holder.ciphers.quality import Quality
 from blindsight.protocol.errors import DataError
 from blindsight.protocol.keystream import Stream
@@ -106,7 +106,7 @@ class CatMapParameters:
 
     @cached_property
     def _inverse(self) -> Indices:
-        return np.argsort(self._source)
+        return inverses(self._source)
 
     def _square(self, place: int) -> tuple[Indices, Indices]:
         return self.rolls[place], self.turns[place]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -108,8 +110,7 @@ class Cipher:
             for part in parts:
                 turn(*part)
         else:
-            with ThreadPoolExecutor(self.workers) as pool:
-                list(pool.map(lambda part: turn(*part), parts))
+            list(_pool(self.workers).map(lambda part: turn(*part), parts))
         return result
 
     def _parts(self, images: Images, ids: Sequence[str], out: Images) -> list[tuple[Images, Sequence[str], Images]]:
@@ -133,6 +134,15 @@ class Cipher:
         if images.shape[1:] != shape:
             expected, got = ("x".join(map(str, sides)) for sides in (shape, images.shape[1:]))
             raise DataError(f"images must be {expected}, got {got}", hint="choose a --fit, or another descriptor")
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that stay: starting them for every frame would cost a tenth of it, and their memory with them."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="cipher")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
 def _room(images: Images, shape: tuple[int, ...], out: Images | None) -> Images:

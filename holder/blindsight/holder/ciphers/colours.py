@@ -20,7 +20,7 @@ ORDERS: Final = np.array([(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1),
 INVERSE: Final = np.array([0, 1, 2, 4, 3, 5])
 """The code of each order's inverse."""
 SHIFTS: Final = (0, 1, 2, -1, -2)
-SPAN_BYTES = 96 * 1024
+SPAN_BYTES = 384 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,6 +24,7 @@ from blindsight.holder.ciphers.parameters import (
     blocks_in,
     check_block,
     integers_of,
+    inverses,
     masks_of,
     permutation_of,
 )
@@ -118,5 +119,5 @@ class EtcParameters:
 
     @cached_property
     def _back(self) -> tuple[Indices, NDArray[np.uint8]]:
-        inverse = np.argsort(self._source)
+        inverse = inverses(self._source)
         return inverse, self._flip[inverse]

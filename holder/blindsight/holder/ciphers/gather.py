@@ -33,6 +33,25 @@ def gather_bytes(images: Images, source: Indices, flip: NDArray[np.uint8] | None
             np.bitwise_xor(taken, flip, out=taken)
 
 
+def gather_pixels(images: Images, source: Indices, out: Images) -> None:
+    """Take every pixel, with all its channels, from somewhere in the same image.
+
+    Args:
+        images: ``(n, h, w, c)`` uint8, contiguous; never written to.
+        source: ``(h·w,)`` int64, from which pixel of the flattened image each is taken.
+        out: the same shape, contiguous, for the result.
+    """
+    pixel = np.dtype((np.void, images.shape[3]))
+    flat, into = flattened(images).view(pixel), flattened(out).view(pixel)
+    for band in bands(flattened(images)):
+        np.take(flat[band], source, axis=1, out=into[band], mode="clip")
+
+
+def bytes_of_pixels(pixels: Indices, channels: int) -> Indices:
+    """The same map in bytes: ``(h·w,)`` to ``(h·w·c,)``."""
+    return (pixels[:, np.newaxis] * channels + np.arange(channels)).reshape(-1)
+
+
 def flattened(images: Images) -> NDArray[np.uint8]:
     """Contiguous images as ``(n, h·w·c)``, a view."""
     return images.reshape(len(images), int(np.prod(images.shape[1:])))

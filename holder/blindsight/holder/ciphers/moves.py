@@ -30,6 +30,22 @@ def move_blocks(images: Images, block: int, sources: Indices, out: Images) -> No
     np.take(runs_of(images, block).reshape(-1), starts.reshape(-1), out=runs_of(out, block).reshape(-1), mode="clip")
 
 
+def line_sources(blocks: Indices, shape: tuple[int, int, int], block: int) -> Indices:
+    """Which pixel row of a block stands in the place of which, as ``runs_of`` counts them.
+
+    Args:
+        blocks: ``(N,)``: block k of the result is block ``blocks[k]``, blocks counted row by row.
+        shape: ``(h, w, c)`` of every image.
+        block: side M of a block in pixels.
+
+    Returns:
+        ``(h·w/M,)`` int64.
+    """
+    across = shape[1] // block
+    rows, columns = np.divmod(blocks.reshape(-1, 1, across), across)
+    return (rows * (block * across) + columns + np.arange(block)[:, np.newaxis] * across).reshape(-1)
+
+
 def grid_of(images: Images, block: int) -> tuple[int, int]:
     """Blocks of an image from top to bottom and from left to right.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsight.holder.ciphers.blocks import LOW_NIBBLE, NIBBLE_BITS, byte_mask
+from blindsight.holder.ciphers.blocks import LOW_NIBBLE, NIBBLE_BITS, NIBBLE_VALUES, byte_mask
 from blindsight.holder.ciphers.gather import bands, flattened
 from blindsight.holder.ciphers.moves import grid_of, runs_of
 from blindsight.holder.ciphers.parameters import Indices, Mask
@@ -67,7 +67,7 @@ class OwnBlocks:
         split = np.concatenate((plain & LOW_NIBBLE, plain >> NIBBLE_BITS), axis=2).reshape(n, -1)
         order = self.order[first:stop] + np.arange(0, 2 * size * count, 2 * size)[:, np.newaxis]
         joined = np.take(split, order.reshape(-1), axis=1, mode="clip").reshape(n, count, 2 * size)
-        mixed: NDArray[np.uint8] = np.left_shift(joined[:, :, size:], NIBBLE_BITS)
+        mixed: NDArray[np.uint8] = np.multiply(joined[:, :, size:], np.uint8(NIBBLE_VALUES))
         mixed |= joined[:, :, :size]
         mixed ^= self.flip[first:stop]
         return mixed

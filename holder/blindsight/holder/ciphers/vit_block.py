@@ -17,13 +17,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsight.holder.ciphers.gather import block_index, gather_bytes
+from blindsight.holder.ciphers.blocks import permute_bytes
+from blindsight.holder.ciphers.gather import block_index
+from blindsight.holder.ciphers.moves import grid_of, line_sources, runs_of
 from blindsight.holder.ciphers.parameters import (
     Indices,
     Mask,
     block_bytes,
     blocks_in,
     check_block,
+    inverses,
     mask_of,
     permutation_of,
 )
@@ -72,29 +75,35 @@ class VitBlockParameters:
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Permute the blocks, permute the bytes of every block, and reverse."""
-        gather_bytes(images, *self._forth, out)
+        self._turn(images, self._lines, self.permutation, self._flip, out)
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
-        """Undo ``encrypt``."""
-        gather_bytes(images, *self._back, out)
+        """Undo ``encrypt``: what happens to blocks and what happens in them may change places."""
+        inverse = inverses(self.permutation)
+        self._turn(images, self._lines_back, inverse, self._flip[inverse], out)
 
     def quality(self) -> Quality:
         """On the bytes of an image."""
-        source, flip = self._forth
-        keyspace = factorial_bits(self.blocks.size) + factorial_bits(self.permutation.size) + self.mask.size
-        return Quality.of_bytes(source, flip > 0, self.shape[2], keyspace)
-
-    @cached_property
-    def _forth(self) -> tuple[Indices, NDArray[np.uint8]]:
-        """From which byte of the image each byte comes, and what it is XORed with."""
         places = block_index(self.shape, self.block).reshape(self.blocks.size, -1)
-        source, flip = np.empty(places.size, np.int64), np.empty(places.size, np.uint8)
+        source, changed = np.empty(places.size, np.int64), np.empty(places.size, np.bool_)
         source[places] = places[self.blocks][:, self.permutation]
-        flip[places] = np.where(self.mask, 255, 0)
-        return source, flip
+        changed[places] = self.mask
+        keyspace = factorial_bits(self.blocks.size) + factorial_bits(self.permutation.size) + self.mask.size
+        return Quality.of_bytes(source, changed, self.shape[2], keyspace)
+
+    def _turn(self, images: Images, lines: Indices, permutation: Indices, flip: NDArray[np.uint8], out: Images) -> None:
+        grid_of(images, self.block)
+        np.take(runs_of(images, self.block), lines, axis=1, out=runs_of(out, self.block), mode="clip")
+        permute_bytes(out, self.block, permutation, out, flip)
+
+    @property
+    def _flip(self) -> NDArray[np.uint8]:
+        return np.where(self.mask, 255, 0).astype(np.uint8)
 
     @cached_property
-    def _back(self) -> tuple[Indices, NDArray[np.uint8]]:
-        source, flip = self._forth
-        inverse = np.argsort(source)
-        return inverse, flip[inverse]
+    def _lines(self) -> Indices:
+        return line_sources(self.blocks, self.shape, self.block)
+
+    @cached_property
+    def _lines_back(self) -> Indices:
+        return line_sources(inverses(self.blocks), self.shape, self.block)

@@ -19,7 +19,7 @@ from typing import Final, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsight.holder.ciphers.gather import gather_bytes
+from blindsight.holder.ciphers.gather import bytes_of_pixels, gather_pixels
 from blindsight.holder.ciphers.parameters import Indices, check_channels
 from blindsight.holder.ciphers.quality import Quality
 from blindsight.protocol.errors import SchemeError
@@ -85,7 +85,7 @@ class VortexParameters:
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Swirl every image."""
-        gather_bytes(images, self._source, None, out)
+        gather_pixels(images, self.pixel_map, out)
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> NoReturn:
         """Refused.
@@ -99,7 +99,8 @@ class VortexParameters:
         """On the bytes of an image."""
         height, width, channels = self.shape
         keyspace = len(self.vortices) * (log2((height - 3) * (width - 3)) + WEIGHTS * log2(WEIGHT_STEPS))
-        return Quality.of_bytes(self._source, np.zeros(self._source.size, np.bool_), channels, keyspace)
+        source = bytes_of_pixels(self.pixel_map, channels)
+        return Quality.of_bytes(source, np.zeros(source.size, np.bool_), channels, keyspace)
 
     @cached_property
     def pixel_map(self) -> Indices:
@@ -112,11 +113,6 @@ class VortexParameters:
             window = pixels[top : top + 2 * radius + 1, left : left + 2 * radius + 1]
             window[:] = window[_turned(one.swirl)]
         return pixels.reshape(-1)
-
-    @cached_property
-    def _source(self) -> Indices:
-        channels = self.shape[2]
-        return (self.pixel_map[:, np.newaxis] * channels + np.arange(channels)).reshape(-1)
 
 
 def _turned(swirl: Values) -> tuple[Indices, Indices]:

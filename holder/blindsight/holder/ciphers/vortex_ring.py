@@ -17,8 +17,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsight.holder.ciphers.gather import gather_bytes
-from blindsight.holder.ciphers.parameters import Indices, check_channels, integers_of
+from blindsight.holder.ciphers.gather import bytes_of_pixels, gather_pixels
+from blindsight.holder.ciphers.parameters import Indices, check_channels, integers_of, inverses
 from blindsight.holder.ciphers.quality import Quality
 from blindsight.protocol.keystream import Stream
 from blindsight.protocol.scheme import Descriptor, Images
@@ -71,32 +71,33 @@ class VortexRingParameters:
 
     def encrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Rotate the rings."""
-        gather_bytes(images, self._source, None, out)
+        gather_pixels(images, self._pixels, out)
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Rotate them back."""
-        gather_bytes(images, self._inverse, None, out)
+        gather_pixels(images, self._inverse, out)
 
     def quality(self) -> Quality:
         """On the bytes of an image."""
         height, width, channels = self.shape
         centre = log2((height - 2) * (width - 2))
         keyspace = sum(centre + sum(log2(size) for size in _sizes(one)) for one in self.vortices)
-        return Quality.of_bytes(self._source, np.zeros(self._source.size, np.bool_), channels, keyspace)
+        source = bytes_of_pixels(self._pixels, channels)
+        return Quality.of_bytes(source, np.zeros(source.size, np.bool_), channels, keyspace)
 
     @cached_property
-    def _source(self) -> Indices:
-        height, width, channels = self.shape
+    def _pixels(self) -> Indices:
+        height, width, _ = self.shape
         pixels = np.arange(height * width)
         for one in self.vortices:
             for ring, step in zip(_rings(len(one.steps)), one.steps, strict=True):
                 places = (one.row + ring[0]) * width + one.column + ring[1]
                 pixels[np.roll(places, -step)] = pixels[places].copy()
-        return (pixels[:, np.newaxis] * channels + np.arange(channels)).reshape(-1)
+        return pixels
 
     @cached_property
     def _inverse(self) -> Indices:
-        return np.argsort(self._source)
+        return inverses(self._pixels)
 
 
 def _radius(row: int, column: int, shape: Shape) -> int:
