@@ -9,6 +9,7 @@ from blindsight.cli.output import progress, say
 from blindsight.holder import federation
 from blindsight.holder.plan import Plan, Views, make_plan
 from blindsight.holder.publish import interrupted, offer, publish
+from blindsight.holder.quality_cli import demand_effect
 from blindsight.holder.sealing import recipients_in, seal_dataset
 from blindsight.holder.sources import open_source
 from blindsight.protocol import manifest
@@ -57,6 +58,7 @@ def publish_all(settings: Settings, out: Path, log: Log) -> None:
             for split in SPLITS:
                 plan = _plan(settings, out / name, split, log, secret)
                 if plan is not None:
+                    demand_effect(plan.cipher)
                     _publish(settings, out, name, plan, store.key, log)
 
 

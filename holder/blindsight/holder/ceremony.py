@@ -12,7 +12,7 @@ whose deadline has passed, or that a member left who has not confirmed, is set a
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -52,6 +52,7 @@ class Progress:
     Args:
         phase: the session's phase, or ``idle``.
         epoch: number of the epoch at stake, 0 when none is.
+        schemes: names of the schemes it allows or is to allow.
         kcv: key check value once the secret exists.
         waiting_kind: kind of message still needed.
         waiting_for: whose, by label.
@@ -61,6 +62,7 @@ class Progress:
 
     phase: str
     epoch: int = 0
+    schemes: tuple[str, ...] = ()
     kcv: str = ""
     waiting_kind: str = ""
     waiting_for: tuple[str, ...] = ()
@@ -273,6 +275,7 @@ def _progress(session: Session, log: Log) -> Progress:
     return Progress(
         phase=session.phase.value,
         epoch=session.proposal.body()["epoch"],
+        schemes=names_of(session.proposal.body()["schemes"]),
         kcv=session.record.body()["kcv"] if confirmed else "",
         waiting_kind=kind,
         waiting_for=tuple(member.label for member in waiting),
@@ -282,4 +285,22 @@ def _progress(session: Session, log: Log) -> Progress:
 def _at_rest(log: Log) -> Progress:
     if not log.epochs:
         return Progress("idle")
-    return Progress(Phase.ACTIVE.value, log.latest.number, log.latest.kcv)
+    return Progress(Phase.ACTIVE.value, log.latest.number, names_of(log.latest.schemes), log.latest.kcv)
+
+
+def names_of(schemes: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Names of allowed schemes as a proposal or a record lists them."""
+    return tuple(str(scheme["id"]) for scheme in schemes)
+
+
+def proposals(store: Keystore, box: DropBox, log: Log, moment: datetime) -> list[Envelope]:
+    """Proposals that stand open for this member: what it takes part in with its next step, unless it does not.
+
+    Args:
+        store: the member's opened keystore.
+        box: the drop-box.
+        log: the membership log.
+        moment: the present time.
+    """
+    me = Member(store, box, log, moment, os.urandom)
+    return me.letters().proposals(log, me.terms, moment)[0]

@@ -60,7 +60,8 @@ def decrypt(
     left = rows if limit is None else max(0, min(limit, rows))
     total = left
     for entry in offered.predicate["shards"]:
-        left -= _decrypt_shard(cipher, folder / entry["path"], out, left, advance)
+        path, serial = folder / entry["path"], int(offered.predicate["serial"])
+        left -= _decrypt_shard(cipher, path, serial, out, left, advance)
     return total
 
 
@@ -74,13 +75,15 @@ def _cipher(store: Keystore, log: Log, offered: Manifest, workers: int) -> Ciphe
     return cipher_for(descriptor, scheme_key(secret, log.fed, epoch.number, descriptor.digest), workers)
 
 
-def _decrypt_shard(cipher: Cipher, path: Path, out: Path, limit: int, advance: Callable[[int], None]) -> int:
+def _decrypt_shard(
+    cipher: Cipher, path: Path, serial: int, out: Path, limit: int, advance: Callable[[int], None]
+) -> int:
     opened = shard.opened(path)
     count = min(limit, opened.head.rows)
     for start in range(0, count, BATCH):
         images = np.array(opened.images[start : min(start + BATCH, count)])
         first = opened.head.first_row + start
-        ids = [image_id(opened.head.dataset, first + place) for place in range(len(images))]
+        ids = [image_id(opened.head.dataset, first + place, serial) for place in range(len(images))]
         labels = None if opened.labels is None else opened.labels[start : start + BATCH]
         _write_pictures(cipher.decrypt(images, ids), labels, first, out)
         advance(len(images))

@@ -137,9 +137,9 @@ def only_one(store: Keystore, log: Log, digest: str) -> Delegated:
             f"{one.tag.digest[:12]} ({one.descriptor.id}, epoch {one.tag.epoch})" for one in lent(store, log)
         )
         raise MembershipError(
-            f"{len(fits)} lent keys begin with {digest[:64]!r}; there are: {known or 'none'}",
+            f"there are {len(fits)} lent keys to choose from; all that are here: {known or 'none'}",
             code="E_GRANT",
-            hint="blindsight holder device ask, then device take; --key names one of several",
+            hint="--key TAG names one" if fits else "blindsight holder device ask, then device take",
         )
     return fits[0]
 

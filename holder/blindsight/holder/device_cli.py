@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from blindsight.cli import passphrase
 from blindsight.cli.arguments import Verbs, add_federation, add_keystore, at_least, days
@@ -98,14 +96,16 @@ def _lend(options: argparse.Namespace) -> int:
         federation.demand_verified(here.store, here.log)
         scheme = scheme_options.descriptor_of(options, options.shape)
         cipher = quality_cli.cipher_of_epoch(here, scheme, options.epoch)
-        quality_cli.demand_effect(cipher)
+        known = quality_cli.demand_effect(cipher)
         document, to = device.lend(here.store, here.box, here.log, options.code, scheme, options.epoch, now())
         body = document.body()
-        say("whoever takes the device can decrypt what it encrypts; nothing leads from its key to the epoch secret")
+        if scheme.traits.invertible and scheme.traits.scope != "none":
+            say("whoever takes the device can decrypt what it encrypts")
+        say("nothing leads from the device's key to the epoch secret")
         say("lent; on the device: blindsight holder device take")
         facts = {"lent to": to.label, "scheme": options.scheme, "epoch": body["epoch"]}
         facts["until"] = body["not_after"]
-        emit_facts(facts | quality_cli.facts_of(cipher), as_json=options.json)
+        emit_facts(facts | quality_cli.facts_of(cipher, known, as_json=options.json), as_json=options.json)
     return 0
 
 
@@ -117,17 +117,21 @@ def _take(options: argparse.Namespace) -> int:
     if not (taken or refused):
         say("nothing new is lent to this device; a holder types: blindsight holder device lend CODE")
     facts: dict[str, object] = {"taken": [one.tag.digest[:12] for one in taken]}
-    facts |= _qualities(taken) if taken else {"waiting for": "a holder"}
-    emit_facts(facts, as_json=options.json)
+    emit_facts(facts | ({} if taken else {"waiting for": "a holder"}), as_json=options.json)
+    for one in () if options.json else taken:
+        _emit_key(one, as_json=False)
     if refused:
         return 1
     return 0 if taken else WAITING
 
 
-def _qualities(taken: Sequence[Delegated]) -> dict[str, Any]:
-    """Each fact for all keys, in their order; the note, which is the same for all, once."""
-    each = [quality_cli.facts_of(cipher_for(one.descriptor, one.key)) for one in taken]
-    return {name: [facts[name] for facts in each] for name in each[0]} | {"note": each[0]["note"]}
+def _emit_key(one: Delegated, *, as_json: bool) -> None:
+    """What a lent key is for, and what it leaves as it was; never the key."""
+    facts = {"key": one.tag.digest[:12], "scheme": one.descriptor.id, "epoch": one.tag.epoch}
+    facts |= {"parameters": dict(one.descriptor.params), "shape": quality_cli.shown(one.descriptor.shape)}
+    facts |= {"lent by": one.sponsor, "until": one.not_after}
+    quality = quality_cli.facts_of(cipher_for(one.descriptor, one.key), as_json=as_json)
+    emit_facts(facts | quality, as_json=as_json)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -136,10 +140,7 @@ def _show(options: argparse.Namespace) -> int:
         if not found and not options.json:
             emit("no key is lent to this device")
         for one in found:
-            facts = {"key": one.tag.digest[:12], "scheme": one.descriptor.id, "epoch": one.tag.epoch}
-            facts |= {"parameters": dict(one.descriptor.params), "shape": quality_cli.shown(one.descriptor.shape)}
-            facts |= {"lent by": one.sponsor, "until": one.not_after}
-            emit_facts(facts | quality_cli.facts_of(cipher_for(one.descriptor, one.key)), as_json=options.json)
+            _emit_key(one, as_json=options.json)
     return 0
 
 

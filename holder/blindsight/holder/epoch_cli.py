@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -121,8 +122,18 @@ def _propose(options: argparse.Namespace) -> int:
         if here.log.epochs:
             _say_cost(here)
         say("proposed; every member now types, until it is done: blindsight holder epoch step")
-        emit_facts({"epoch": proposal.body()["epoch"], "session": proposal.mid[:12]}, as_json=options.json)
+        body = proposal.body()
+        schemes = ceremony.names_of(body["schemes"])
+        _say_readable(schemes)
+        emit_facts({"epoch": body["epoch"], "schemes": schemes, "session": proposal.mid[:12]}, as_json=options.json)
     return 0
+
+
+def _say_readable(names: Sequence[str]) -> None:
+    """Members agree on a list of names; that some of these hide nothing from anybody is said before it counts."""
+    for name in names:
+        if (name, 1) in SCHEMES and SCHEMES[name, 1].scope == "none":
+            say(f"scheme {name} has no key: {SCHEMES[name, 1].falls}")
 
 
 def _say_cost(here: site.Site) -> None:
@@ -181,7 +192,10 @@ def _report_step(progress: ceremony.Progress, options: argparse.Namespace) -> No
         say(f"refused: {refusal.file}: {refusal.error.message} [{refusal.error.code}]")
     for path in progress.evidence:
         say(f"evidence kept in {path}")
-    facts: dict[str, Any] = {"phase": progress.phase, "epoch": progress.epoch, "kcv": progress.kcv}
+    facts: dict[str, Any] = {"phase": progress.phase, "epoch": progress.epoch, "schemes": progress.schemes}
+    facts["kcv"] = progress.kcv
+    if progress.waiting_for:
+        _say_readable(progress.schemes)
     if progress.waiting_for:
         facts |= {"waiting for": f"{progress.waiting_kind} of {', '.join(progress.waiting_for)}"}
     if options.json:
@@ -212,6 +226,12 @@ def _status(options: argparse.Namespace) -> int:
             facts = {"epoch": number, "kcv": epoch.kcv, "schemes": schemes, "ends": epoch.not_after, "secret": held}
             facts["objections"] = [error.message for error in here.log.objections(number, now())]
             emit_facts(facts, as_json=options.json)
+        for proposal in ceremony.proposals(here.store, here.box, here.log, now()):
+            body = proposal.body()
+            schemes = ceremony.names_of(body["schemes"])
+            _say_readable(schemes)
+            proposed = {"proposed epoch": body["epoch"], "schemes": schemes, "session": proposal.mid[:12]}
+            emit_facts(proposed | {"deadline": body["deadline"]}, as_json=options.json)
     return 0
 
 

@@ -176,7 +176,8 @@ def make_plan(
         allowed = ", ".join(str(one["id"]) for one in epoch.schemes)
         raise SchemeError(
             f"scheme {identifier} is not allowed in epoch {epoch.number}; allowed: {allowed}",
-            hint=f"blindsight holder epoch propose --scheme {identifier}",
+            hint="blindsight holder epoch propose "
+            + " ".join(f"--scheme {name}" for name in [*(str(one["id"]) for one in epoch.schemes), identifier]),
         )
     key = scheme_key(epoch_secret, log.fed, epoch.number, descriptor.digest)
     cipher = cipher_for(descriptor, key, workers)

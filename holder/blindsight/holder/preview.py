@@ -114,6 +114,8 @@ def _fitted(
 ) -> tuple[geometry.Fit, Descriptor]:
     """How one scheme takes the image: as was asked for, or cut to what fits."""
     shape, multiple = _shape(image), multiple_of(name, given)
+    if min(shape[:2]) < multiple and fit is None:
+        raise DataError(f"an image of {shape[0]}x{shape[1]} pixels is smaller than one block of {multiple}x{multiple}")
     if fit is not None:
         return fit, Descriptor.of(name, geometry.target_shape(fit, shape, multiple), given)
     try:

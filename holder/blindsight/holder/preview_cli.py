@@ -80,6 +80,10 @@ def _preview(options: argparse.Namespace) -> int:
 def _demand_free(out: Path) -> None:
     if out.exists() or out.is_symlink():
         raise DataError(f"{out} stands there already", code="E_EXISTS", hint="name another file with --out")
+    if not out.parent.is_dir():
+        raise DataError(f"there is no folder {out.parent} for the sheet", hint="make it, or name another with --out")
+    if out.suffix.lower() != ".png":
+        raise DataError(f"the sheet is a PNG file, got {out.name[:MAX_NAME]}", hint="name it sheet.png")
 
 
 def _picture(name: str) -> tuple[str, Picture]:

@@ -51,12 +51,14 @@ class Work:
         out: the data set's folder.
         advance: called with the number of rows just written.
         watch: counts the seconds of each of ``STAGES``.
+        serial: of the edition.
     """
 
     plan: Plan
     out: Path
     advance: Callable[[int], None]
     watch: Stopwatch
+    serial: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def publish(
     """
     if not plan.rows:
         raise DataError(f"split {plan.split_name} of {plan.name} has no images")
-    work = Work(plan, out, advance, watch or Stopwatch(STAGES))
+    work = Work(plan, out, advance, watch or Stopwatch(STAGES), edition.serial)
     job = _begin(_digest(plan, edition), edition.dataset, out, created, entropy)
     advance(sum(entry["rows"] for entry in job.shards))
     order = _order(job.seed, plan.rows)
@@ -255,7 +257,7 @@ def _pieces(work: Work, job: Job, head: ShardHead, rows: Rows) -> Iterator[bytes
     batch = max(1, BATCH_BYTES // int(np.prod(plan.descriptor.shape)))
     for start in range(0, len(rows), batch):
         chosen = rows[start : start + batch]
-        ids = [image_id(job.dataset, head.first_row + start + place) for place in range(len(chosen))]
+        ids = [image_id(job.dataset, head.first_row + start + place, work.serial) for place in range(len(chosen))]
         images = _plain_rows(work, job, chosen)
         with work.watch.timing("encrypt"):
             encrypted = plan.cipher.encrypt(images, ids)
@@ -263,9 +265,9 @@ def _pieces(work: Work, job: Job, head: ShardHead, rows: Rows) -> Iterator[bytes
         work.advance(len(chosen))
 
 
-def image_id(dataset: str, row: int) -> str:
-    """The name of a row for schemes whose key depends on the image."""
-    return f"{dataset}/{row}"
+def image_id(dataset: str, row: int, serial: int = 1) -> str:
+    """The name of a row for schemes whose key depends on the image; other editions are other images."""
+    return f"{dataset}/{row}" if serial == 1 else f"{dataset}/{serial}/{row}"
 
 
 def _plain_rows(work: Work, job: Job, rows: Rows) -> Images:

@@ -37,7 +37,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser = verbs.add(
         "decrypt",
         _decrypt,
-        "write the plain images of your own published data set as PNG files",
+        "write the plain images of your own published data set, in its order and with its views, as PNG files",
         "blindsight holder decrypt site-A/datasets/digits-train --out plain --limit 16 --dropbox box",
     )
     parser.add_argument("dataset", type=Path, help="folder with the manifest and its shards")
@@ -109,7 +109,7 @@ def _publish(options: argparse.Namespace) -> int:
         reason = override.demand_usable(options, here.log, number)
         people = recipients_in(here.box, here.log, now(), options.seal_to)
         plan = plan_of(options, here)
-        quality_cli.demand_effect(plan.cipher)
+        known = quality_cli.demand_effect(plan.cipher)
         stated = _edition(options, here, plan, reason)
         folder = options.out or _default_folder(here, plan, stated)
         place = seal_cli.place_of(here, folder)
@@ -117,7 +117,7 @@ def _publish(options: argparse.Namespace) -> int:
         override.note(here.store, "holder publish", number, reason)
         if options.unsealed:
             say(UNSEALED)
-        quality = quality_cli.facts_of(plan.cipher)
+        quality = quality_cli.facts_of(plan.cipher, known, as_json=options.json)
         watch = Stopwatch(STAGES)
         envelope = _published(options, here, plan, stated, folder, people, watch)
     predicate = envelope.body()["predicate"]

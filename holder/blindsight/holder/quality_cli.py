@@ -8,11 +8,12 @@ from typing import Any
 from blindsight.cli.arguments import Verbs, add_federation, add_keystore, at_least
 from blindsight.cli.output import emit_facts, say
 from blindsight.holder import federation, scheme_options, site
-from blindsight.holder.ciphers import Cipher, cipher_for
+from blindsight.holder.ciphers import Cipher, Quality, cipher_for
 from blindsight.protocol.errors import SchemeError
 from blindsight.protocol.scheme import Descriptor, scheme_key
 
 MUCH = 0.25  # share of unchanged pixels above which a person is told
+FEW = 80  # bits of keyspace below which a person is told
 MOST = 0.9  # and above which nothing is published or lent under the key
 
 
@@ -37,7 +38,7 @@ def _quality(options: argparse.Namespace) -> int:
         cipher = cipher_of_epoch(here, descriptor, options.epoch)
         number = here.log.latest.number if options.epoch is None else options.epoch
     facts = {"scheme": descriptor.id, "parameters": dict(descriptor.params), "shape": shown(descriptor.shape)}
-    emit_facts(facts | {"epoch": number} | facts_of(cipher), as_json=options.json)
+    emit_facts(facts | {"epoch": number} | facts_of(cipher, as_json=options.json), as_json=options.json)
     return 0
 
 
@@ -56,27 +57,43 @@ def cipher_of_epoch(here: site.Site, descriptor: Descriptor, number: int | None)
     return cipher_for(descriptor, scheme_key(secret, here.log.fed, epoch.number, descriptor.digest))
 
 
-def facts_of(cipher: Cipher) -> dict[str, Any]:
-    """Figures on a cipher's key for ``emit_facts``; says so where it leaves much of an image as it was."""
-    quality = cipher.quality()
+def facts_of(cipher: Cipher, quality: Quality | None = None, *, as_json: bool) -> dict[str, Any]:
+    """Figures on a cipher's key for ``emit_facts``; says so where it leaves much of an image as it was, or is small.
+
+    Args:
+        cipher: under the key.
+        quality: of that key, if it is known already.
+        as_json: whether programs read it.
+    """
+    traits = cipher.descriptor.traits
+    if traits.scope == "none":
+        return {"falls": traits.falls}
+    quality = quality or cipher.quality()
+    if quality.keyspace < FEW:
+        say(f"scheme {cipher.descriptor.id}: {quality.keyspace:.0f} bits tell its keys apart: all can be tried")
     if quality.unchanged > MUCH:
         share = f"{100 * quality.unchanged:.0f} % of the pixels stay as they are"
         say(f"scheme {cipher.descriptor.id}: {share} under this key: people see them without computing anything")
-    return quality.facts()
+    return {**(quality.numbers() if as_json else quality.facts()), "falls": traits.falls}
 
 
-def demand_effect(cipher: Cipher) -> None:
+def demand_effect(cipher: Cipher) -> Quality:
     """Refuse a key under which images stay almost as they are, unless the scheme is said to do nothing.
+
+    Returns:
+        The key's quality.
 
     Raises:
         SchemeError: E_SCHEME.
     """
-    unchanged = cipher.quality().unchanged
+    quality = cipher.quality()
+    unchanged = quality.unchanged
     if unchanged > MOST and cipher.descriptor.traits.scope != "none":
         raise SchemeError(
             f"{100 * unchanged:.1f} % of the pixels stay as they are under this key of scheme {cipher.descriptor.id}",
-            hint="choose other parameters (holder quality shows what they do), or agree on a new epoch",
+            hint="choose other parameters or larger images (holder quality shows their effect), or a new epoch",
         )
+    return quality
 
 
 def shown(shape: tuple[int, ...]) -> str:

@@ -11,7 +11,7 @@ from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ProtocolError
 from blindsight.protocol.log import Log
-from blindsight.protocol.scheme import Descriptor
+from blindsight.protocol.scheme import Descriptor, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class Trained:
         name: of the model.
         epoch: number of its epoch.
         scheme: id of its scheme.
-        rekeyable: whether the scheme lets a holder re-key it exactly; otherwise it is trained anew.
+        rekeyable: whether its first layer absorbs the scheme's key, so that a holder can re-key it exactly; else it is
+            trained anew.
     """
 
     name: str
@@ -109,9 +110,14 @@ def _models(box: DropBox, log: Log) -> Iterator[Trained]:
                 _, predicate = bundle.parse_unsigned(envelope)
                 bundle.demand_signed(envelope, predicate, log)
                 scheme = Descriptor.from_json(predicate["scheme"])
-                yield Trained(predicate["model"]["name"], predicate["epoch"], scheme.id, scheme.traits.lossless_stem)
+                yield Trained(predicate["model"]["name"], predicate["epoch"], scheme.id, _absorbed(scheme.traits))
             except ProtocolError:
                 continue
+
+
+def _absorbed(traits: Traits) -> bool:
+    """Whether today's first layer, linear on blocks that stay in their places, absorbs a key."""
+    return traits.stem == "block" and traits.aligned
 
 
 def _named(box: DropBox, folder: str, file: str) -> list[Envelope]:

@@ -17,12 +17,13 @@ OTHER_SHAPE = (64, 64, 1)
 WIDTH, LABEL_WIDTH = 100, 14  # characters of a line of detail, and of its label
 STEMS = {
     "block": "block: linear on the units of a block",
+    "embedding": "embedding: patches by one layer, their order by the positions of a vision transformer",
     "position": "position: linear on the units of a pixel, with weights of its own at each place",
     "orderless": "orderless: patches without positions",
     "none": "none: no first layer absorbs the key",
 }
 SCOPES = {
-    "common": "common: one key for all blocks and images",
+    "common": "common: one key for all images",
     "block": "block: each place has a key of its own, the same in all images",
     "image": "image: a key of its own for each image",
     "none": "none: there is no key",

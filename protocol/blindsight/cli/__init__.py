@@ -54,11 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BlindsightError as error:
         return _refuse(error, as_json="--json" in words)
     except KeyboardInterrupt:
-        _say("interrupted; nothing half-written is left")
+        _say("interrupted; what was finished stands, and the same command goes on from there")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except MemoryError:
+        refusal = FormatError("there is not enough memory for that", code="E_IO", hint="name smaller images")
+        return _refuse(refusal, as_json="--json" in words)
     except OSError as error:  # the machine's fault, not the caller's: a full disk, a folder that is none
         place = error.filename or "a file"
         refusal = FormatError(f"{place} cannot be read or written: {error.strerror or error}", code="E_IO")

@@ -35,6 +35,7 @@ __all__ = [
 Images = NDArray[np.uint8]
 CHECK_IMAGES = 4
 MAX_SIDE = 65_536
+MAX_BYTES = 2**27  # of one image, 8K frames included: drawing a key takes many times as much memory
 CHANNELS = (1, 3)
 _DIGITS = re.compile("[0-9]{1,9}")
 
@@ -122,13 +123,23 @@ class Descriptor:
             SchemeError: E_SCHEME.
             FormatError: E_FORMAT, a parameter is missing, unknown or out of range.
         """
+        fields.demand(SHAPE, self.to_json(), "the scheme descriptor")
         checks = {name: param.check for name, param in self.traits.params.items()}
-        fields.demand(fields.mapping(checks), dict(self.params), f"parameters of scheme {self.id}")
+        fields.demand(fields.mapping(checks), dict(self.params), f"the list of parameters of scheme {self.id}")
         if refusal := self.traits.demand(self.shape, self.params):
-            hint = "choose another --block or another size of images (--fit)" if checks else "choose another --fit"
-            raise SchemeError(f"scheme {self.id}: {refusal}", hint=hint)
-        if self.shape[2] not in CHANNELS:
-            raise SchemeError(f"images must have 1 or 3 channels, got {self.shape[2]}")
+            raise SchemeError(f"scheme {self.id}: {refusal}", hint=self._hint())
+        height, width, channels = self.shape
+        if channels not in CHANNELS:
+            raise SchemeError(f"images must have 1 or 3 channels, got {channels}")
+        if height * width * channels > MAX_BYTES:
+            raise SchemeError(f"images must be at most {MAX_BYTES} bytes, got {height}x{width}x{channels}")
+
+    def _hint(self) -> str:
+        side = min(self.shape[:2]) // self.traits.multiple * self.traits.multiple
+        if "block" in self.params:
+            return "choose another --block or another size of images (when publishing: --fit pad)"
+        cut = f" (when publishing: --fit crop --size {side}x{side})" if self.traits.multiple > 1 else ""
+        return f"choose another size of images{cut}"
 
     def to_json(self) -> dict[str, Any]:
         """The descriptor as it stands in documents."""
@@ -176,10 +187,12 @@ def multiple_of(identifier: str, given: Mapping[str, Any]) -> int:
         given: public parameters; values may be text and are not checked here.
 
     Raises:
-        SchemeError: E_SCHEME, the scheme is not known.
+        SchemeError: E_SCHEME, the scheme is not known, or its blocks cannot be of that size on any image.
     """
     traits = traits_of(identifier, 1)
     block = _value(given.get("block", DEFAULT_BLOCK)) if "block" in traits.params else traits.multiple
+    if isinstance(block, int) and block % traits.shrink:
+        raise SchemeError(f"scheme {identifier}: blocks must be an even number of pixels wide, got {block}")
     return block if isinstance(block, int) and block >= 1 else 1
 
 
@@ -194,7 +207,11 @@ def _filled(
     for name, param in params.items():
         if name in given:
             filled[name] = _value(given[name])
-            fields.demand(fields.mapping({name: param.check}), {name: filled[name]}, f"parameters of {identifier}")
+            fields.demand(
+                fields.mapping({name: param.check}),
+                {name: filled[name]},
+                f"the list of parameters of scheme {identifier}",
+            )
         else:
             filled[name] = param.default(shape, filled)
     return filled

@@ -19,9 +19,9 @@ Demand = Callable[[Shape, Params], str]
 DEFAULT_BLOCK = 4
 MAX_BLOCK = 256
 MIN_BLOCK = 3  # smaller blocks leave almost the whole layout of a picture in view
-MIN_VORTEX_SIDE = 5
+MIN_VORTEX_SIDE, MIN_RING_SIDE = 6, 5  # on a smaller side no vortex does anything, or has a ring
 MAX_VORTICES = 100
-LOSSLESS = frozenset({"block", "position", "orderless"})
+LOSSLESS = frozenset({"block", "embedding", "position", "orderless"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,12 @@ class Traits:
         title: the scheme in a few words.
         source: paper and section.
         unit: what the key moves or changes: ``byte``, ``nibble`` or ``bit``.
-        scope: ``common`` (one key for all blocks and images), ``block`` (each place has a key of its own, the same in
+        scope: ``common`` (one key for all images), ``block`` (each place has a key of its own, the same in
             all images), ``image`` (one for each image) or ``none``.
         invertible: whether the key's owner can get the image back.
-        stem: the first layer that absorbs the key: ``block`` (linear on the units of a block), ``position`` (linear on
-            the units of a pixel, with weights of its own at each place), ``orderless`` (patches without positions) or
-            ``none``.
+        stem: the first layer that absorbs the key: ``block`` (linear on the units of a block), ``embedding`` (the same,
+            and positions that are learned), ``position`` (linear on the units of a pixel, with weights of its own at
+            each place), ``orderless`` (patches without positions) or ``none``.
         falls: one sentence on how it is broken.
         params: name → parameter, in the order in which defaults are found.
         demand: says in one sentence why a shape and parameters do not go together; empty if they do.
@@ -106,10 +106,13 @@ def _square(shape: Shape, params: Params) -> str:
     return f"images must be square with an even side, got {shape[0]}x{shape[1]}"
 
 
-def _room_for_vortices(shape: Shape, params: Params) -> str:
-    if min(shape[:2]) >= MIN_VORTEX_SIDE:
-        return ""
-    return f"images must be at least {MIN_VORTEX_SIDE} pixels wide and high, got {shape[0]}x{shape[1]}"
+def _sides_of(least: int) -> Demand:
+    def demand(shape: Shape, params: Params) -> str:
+        if min(shape[:2]) >= least:
+            return ""
+        return f"images must be at least {least} pixels wide and high, got {shape[0]}x{shape[1]}"
+
+    return demand
 
 
 def _restricted(shape: Shape, params: Params) -> str:
@@ -198,8 +201,8 @@ SCHEMES: Mapping[tuple[str, int], Traits] = {
         demand=_square,
         multiple=2,
         control=(
-            "It is the control for schemes that are not learnable: neighbours do not stay neighbours, so a "
-            "convolutional network is expected to learn little from it."
+            "It is the control for schemes that are not learnable: neighbours do not stay neighbours, so that "
+            "convolutional networks learn much less from photographs; simple pictures such as digits they still learn."
         ),
     ),
     ("le", 1): Traits(
@@ -269,7 +272,7 @@ SCHEMES: Mapping[tuple[str, int], Traits] = {
         stem="none",
         falls="Many pixels stay where they are, and one or two known images give the map for all.",
         params={**_VORTICES, **_STRENGTH},
-        demand=_room_for_vortices,
+        demand=_sides_of(MIN_VORTEX_SIDE),
     ),
     ("vortex-ring", 1): Traits(
         title="pixels of rings around some centres rotated by whole steps",
@@ -280,7 +283,7 @@ SCHEMES: Mapping[tuple[str, int], Traits] = {
         stem="none",
         falls="Many pixels may stay where they are, and one or two known images give the map for all.",
         params=_VORTICES,
-        demand=_room_for_vortices,
+        demand=_sides_of(MIN_RING_SIDE),
     ),
     ("vit-block", 1): Traits(
         title="blocks permuted; bytes of each block permuted and some reversed, one key for all blocks",
@@ -288,7 +291,7 @@ SCHEMES: Mapping[tuple[str, int], Traits] = {
         unit="byte",
         scope="common",
         invertible=True,
-        stem="block",
+        stem="embedding",
         falls="One known image gives the key; blocks can be put back in place like a jigsaw.",
         params=_block("side of a patch in pixels"),
         demand=_blocks_of(MIN_BLOCK),

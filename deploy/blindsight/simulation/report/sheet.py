@@ -12,6 +12,7 @@ from PIL import Image
 
 from blindsight.simulation.report.markup import Markup, element
 from blindsight.simulation.report.values import Images, Report
+from blindsight.simulation.report.words import form as form_of
 
 WARNING = "This file shows plain images; treat it like them."
 
@@ -39,7 +40,7 @@ def draw(report: Report) -> Markup:
 
 def _rows(report: Report) -> Iterator[Markup]:
     sheet = report.sheet
-    encrypted = "not encrypted (scheme plain)" if report.setup.is_plain else "perceptually encrypted"
+    encrypted = "not encrypted (scheme plain)" if report.setup.is_plain else form_of(report)
     forms = [("plain", sheet.plain), (encrypted, sheet.encrypted)]
     if sheet.other is not None:
         forms.append((sheet.other_name, sheet.other))

@@ -36,10 +36,17 @@ def headline(report: Report) -> str:
     """Says in a few sentences what came out and what the controls say."""
     count = len(report.setup.holders)
     who = f"{count} holders trained one network together" if count > 1 else "One holder trained a network"
-    images = "plain images" if report.setup.is_plain else "perceptually encrypted images"
+    images = f"{form(report)} images"
     named = percent(report.accuracy.encrypted)
     result = f"It names {named} of the test images rightly; guessing gives {percent(report.accuracy.chance)}."
     return f"{who} on {images}. {result} {_controls(report)}"
+
+
+def form(report: Report) -> str:
+    """What was done to the images: a scheme without a key does not encrypt."""
+    if report.setup.is_plain:
+        return "plain"
+    return "perceptually encrypted" if report.setup.has_key else f"changed ({report.setup.scheme}, no key)"
 
 
 def _controls(report: Report) -> str:
@@ -83,7 +90,7 @@ def findings(report: Report) -> tuple[Finding, ...]:
 
 def _findings(report: Report) -> Iterator[Finding]:
     accuracy, tests, controls = report.accuracy, report.test_count, report.control_count
-    name = "Plain test images" if report.setup.is_plain else "Perceptually encrypted test images"
+    name = f"{form(report).capitalize()} test images"
     yield Finding(name, accuracy.encrypted, tests, "The result.", main=True)
     if (share := accuracy.other_key) is not None:
         yield Finding("Control: encrypted under another key", share, controls, _meaning_other(share, report))

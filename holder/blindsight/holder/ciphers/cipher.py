@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -53,6 +53,11 @@ class Cipher:
     workers: int = 1
 
     def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"there must be at least 1 worker, got {self.workers}")
+        block = getattr(self.parameters, "block", self.descriptor.block)
+        if block != self.descriptor.block:
+            raise ValueError(f"the parameters are for blocks of {block}, the descriptor for {self.descriptor.block}")
         made_for = getattr(self.parameters, "shape", self.descriptor.shape)
         if made_for != self.descriptor.shape:
             raise ValueError(f"the parameters are for images of {made_for}, the descriptor for {self.descriptor.shape}")
@@ -110,7 +115,10 @@ class Cipher:
             for part in parts:
                 turn(*part)
         else:
-            list(_pool(self.workers).map(lambda part: turn(*part), parts))
+            tasks = [_pool().submit(turn, *part) for part in parts]
+            wait(tasks)  # nobody may write to the result once this returns or raises
+            for task in tasks:
+                task.result()
         return result
 
     def _parts(self, images: Images, ids: Sequence[str], out: Images) -> list[tuple[Images, Sequence[str], Images]]:
@@ -137,9 +145,9 @@ class Cipher:
 
 
 @cache
-def _pool(workers: int) -> ThreadPoolExecutor:
+def _pool() -> ThreadPoolExecutor:
     """Threads that stay: starting them for every frame would cost a tenth of it, and their memory with them."""
-    return ThreadPoolExecutor(workers, thread_name_prefix="cipher")
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="cipher")
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork

@@ -6,7 +6,7 @@ of the image, each masked to where that shift is wanted: ten passes at memory sp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -32,8 +32,8 @@ class Shifts:
         flip: ``(period,)`` uint8 that the result is XORed with.
     """
 
-    keep: dict[int, NDArray[np.uint8]]
-    flip: NDArray[np.uint8]
+    keep: dict[int, NDArray[np.uint8]] = field(repr=False)
+    flip: NDArray[np.uint8] = field(repr=False)
 
     @classmethod
     def of(cls, order: Indices, flip: NDArray[np.uint8]) -> Shifts:

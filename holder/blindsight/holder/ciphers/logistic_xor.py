@@ -172,4 +172,4 @@ def _by_image(values: NDArray[np.uint8], width: int) -> NDArray[np.void]:
 def _quality(sequence: NDArray[np.uint8], keyspace: float) -> Quality:
     bits = np.unpackbits(sequence)
     unchanged = float((sequence == 0).all(axis=2).mean())
-    return Quality(unchanged, bits.size, bits.size, int(bits.sum()), keyspace)
+    return Quality(unchanged, bits.size, bits.size - int(bits.sum()), int(bits.sum()), keyspace)

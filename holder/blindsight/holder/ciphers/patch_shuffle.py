@@ -14,6 +14,7 @@ from typing import Self
 
 import numpy as np
 
+from blindsight.holder.ciphers.gather import bands, flattened
 from blindsight.holder.ciphers.moves import grid_of, move_blocks
 from blindsight.holder.ciphers.parameters import Indices, Orders, check_block, inverses, sample_ids
 from blindsight.holder.ciphers.quality import Quality, factorial_bits
@@ -54,11 +55,13 @@ class PatchShuffleParameters:
             DataError: the patches do not divide the images.
             ValueError: an image has no permutation.
         """
-        move_blocks(images, self.block, self._orders(images, ids), out)
+        for band in bands(flattened(images)):
+            move_blocks(images[band], self.block, self._orders(images, ids[band]), out[band])
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Undo ``encrypt``; errors are the same."""
-        move_blocks(images, self.block, inverses(self._orders(images, ids)), out)
+        for band in bands(flattened(images)):
+            move_blocks(images[band], self.block, inverses(self._orders(images, ids[band])), out[band])
 
     def quality(self) -> Quality:
         """On the patches of an image, as a mean over some images."""

@@ -21,8 +21,8 @@ class Quality:
     Args:
         unchanged: share of an image's pixels that stay where they are with all their values, 0 to 1.
         units: how many units the key treats each on its own: of a block, or of the image.
-        fixed_points: how many of them it leaves in their places.
-        reversals: how many of them it reverses.
+        fixed_points: how many of them it leaves in their places with their values.
+        reversals: how many of them it reverses, wherever they go.
         keyspace: logarithm to base 2 of the number of parameters the scheme tells apart.
     """
 
@@ -31,6 +31,18 @@ class Quality:
     fixed_points: int
     reversals: int
     keyspace: float
+
+    def numbers(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "unchanged_pixels": round(self.unchanged, 6),
+            "units": self.units,
+            "fixed_points": self.fixed_points,
+            "reversals": self.reversals,
+            "keyspace_bits": round(min(self.keyspace, KEY_BITS), 1),
+            "scheme_keyspace_bits": round(self.keyspace, 1),
+            "note": KEYSPACE_NOTE,
+        }
 
     def facts(self) -> dict[str, Any]:
         """For people, in the order in which they matter."""
@@ -56,8 +68,8 @@ class Quality:
             channels: of a pixel.
             keyspace: in bits.
         """
-        fixed = source == np.arange(len(source))
-        same = (fixed & ~changed).reshape(-1, channels).all(axis=1)
+        fixed = (source == np.arange(len(source))) & ~changed
+        same = fixed.reshape(-1, channels).all(axis=1)
         return cls(float(same.mean()), len(source), int(fixed.sum()), int(changed.sum()), keyspace)
 
     @classmethod
@@ -73,8 +85,8 @@ class Quality:
             channels: of a pixel.
             keyspace: in bits.
         """
-        fixed = source == np.arange(source.shape[1])
-        same = (fixed & ~reversed_).reshape(len(source), 2, -1, channels).all(axis=(1, 3))
+        fixed = (source == np.arange(source.shape[1])) & ~reversed_
+        same = fixed.reshape(len(source), 2, -1, channels).all(axis=(1, 3))
         return cls(float(same.mean()), source.size, int(fixed.sum()), int(reversed_.sum()), keyspace)
 
     def scaled(self, share: float) -> Quality:

@@ -50,8 +50,8 @@ class Vortex:
         swirl: ``(r,)`` float64, of ring 1 … r, in radians; its length is the radius.
     """
 
-    row: int
-    column: int
+    row: int = field(repr=False)
+    column: int = field(repr=False)
     swirl: Values = field(repr=False)
 
 
@@ -98,7 +98,8 @@ class VortexParameters:
     def quality(self) -> Quality:
         """On the bytes of an image."""
         height, width, channels = self.shape
-        keyspace = len(self.vortices) * (log2((height - 3) * (width - 3)) + WEIGHTS * log2(WEIGHT_STEPS))
+        moving = sum(len(one.swirl) > 1 for one in self.vortices)  # the only ring of radius 1 turns by nothing
+        keyspace = moving * (log2((height - 3) * (width - 3)) + WEIGHTS * log2(WEIGHT_STEPS))
         source = bytes_of_pixels(self.pixel_map, channels)
         return Quality.of_bytes(source, np.zeros(source.size, np.bool_), channels, keyspace)
 

@@ -36,8 +36,8 @@ class Rings:
         steps: ``(r,)`` integers: by how many places the pixels of ring 1 … r move on.
     """
 
-    row: int
-    column: int
+    row: int = field(repr=False)
+    column: int = field(repr=False)
     steps: Indices = field(repr=False)
 
 
