@@ -69,7 +69,7 @@ def descriptors(draw: st.DrawFn, variant: str) -> Descriptor:
         height = draw(st.sampled_from([1, 4, 31, 32, 33]))
         width = draw(st.sampled_from([1, 7, 32, 34]))
     elif "vortices" in known:
-        height, width = draw(st.integers(5, 15)), draw(st.integers(5, 15))
+        height, width = draw(st.integers(6, 15)), draw(st.integers(6, 15))
         params["vortices"] = draw(st.integers(1, 8))
         if scheme == "vortex":
             params["strength"] = draw(st.sampled_from([1, 100, 800, 10_000]))

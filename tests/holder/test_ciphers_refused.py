@@ -1,5 +1,7 @@
 """What no cipher takes: images, ids, descriptors and parameters that do not go together, each in one sentence."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -128,7 +130,7 @@ def test_a_cat_map_on_what_is_no_even_square_gets_no_cipher(shape):
 
 @pytest.mark.parametrize("name", ["vortex", "vortex-ring"])
 def test_images_without_room_for_a_vortex_get_no_cipher(name):
-    with pytest.raises(SchemeError, match="at least 5 pixels wide and high, got 4x32"):
+    with pytest.raises(SchemeError, match="pixels wide and high, got 4x32"):
         cipher_for(Descriptor(name, 1, (4, 32, 3), Descriptor.of(name, (32, 32, 3)).params), KEY)
 
 
@@ -447,3 +449,32 @@ def test_parameters_are_copies_of_what_was_given():
 @pytest.mark.parametrize("owner", [owner for owner, _ in COPIED.values() if not isinstance(owner, tuple)])
 def test_no_representation_of_parameters_shows_a_key(owner):
     assert "array" not in repr(owner)
+
+
+@pytest.mark.parametrize("workers", [0, -3])
+def test_no_worker_is_refused(workers):
+    with pytest.raises(ValueError, match=f"at least 1 worker, got {workers}"):
+        cipher_for(Descriptor.of("le", (8, 8, 3)), KEY, workers)
+
+
+def test_parameters_for_other_blocks_than_the_descriptors_are_refused():
+    with pytest.raises(ValueError, match="blocks of 4, the descriptor for 8"):
+        Cipher(Descriptor.of("le", (8, 8, 3), {"block": 8}), le())
+
+
+def test_an_image_that_no_machine_should_be_asked_to_draw_a_key_for_is_refused():
+    with pytest.raises(SchemeError, match="at most 134217728 bytes, got 65536x65536x3"):
+        Descriptor.of("vit-block", (65_536, 65_536, 3))
+
+
+def test_nobody_writes_to_the_result_after_a_failure():
+    descriptor = Descriptor.of("patch-shuffle", (64, 64, 3))
+    known = np.random.default_rng(0).permutation(256)
+    parameters = PatchShuffleParameters((64, 64, 3), 4, for_images({f"{place}": known for place in range(1, 600)}))
+    images = np.ones((600, 64, 64, 3), np.uint8)
+    out = np.zeros_like(images)
+    with pytest.raises(ValueError, match="no permutation for image '0'"):
+        Cipher(descriptor, parameters, workers=2).encrypt(images, [str(place) for place in range(600)], out)
+    seen = out.copy()
+    time.sleep(0.2)
+    assert np.array_equal(out, seen)

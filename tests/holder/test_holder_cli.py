@@ -354,6 +354,7 @@ def test_a_proposal_of_a_foreign_roster_is_refused_and_does_not_stop_the_others(
 
 def test_an_old_ceremony_replayed_into_a_new_one_is_refused_message_by_message(agreed):
     old = list(agreed.sessions.glob("*/*.json"))
+    before = {agreed.json(name, "epoch status")["kcv"] for name in NAMES}
     agreed.json("bert", "epoch propose")
     new = newest(agreed)
     for number, path in enumerate(old):
@@ -363,7 +364,6 @@ def test_an_old_ceremony_replayed_into_a_new_one_is_refused_message_by_message(a
     assert (status, files) == (1, sorted(f"{new.name}/old-{number}.json" for number in range(len(old))))
     assert {refusal["code"] for refusal in facts["refused"]} <= {"E_EPOCH", "E_PREV", "E_SID"}
     assert err.count("refused: ") == len(old)
-    before = {agreed.json(name, "epoch status")["kcv"] for name in NAMES}
     for _ in range(4):
         agreed.round()
     assert len(before) == 1
@@ -386,7 +386,7 @@ def test_publishing_a_second_time_is_refused_with_a_hint(agreed):
 
 def test_a_scheme_that_was_not_agreed_is_refused_with_a_hint(agreed):
     status, _, err = agreed.holder("anna", "publish", plans.save(agreed.root / "pets.npz"), "--scheme", "plain")
-    assert (status, "[E_SCHEME]" in err, "propose --scheme plain" in err) == (1, True, True)
+    assert (status, "[E_SCHEME]" in err, "propose --scheme le --scheme plain" in err) == (1, True, True)
 
 
 def test_images_that_do_not_fit_are_refused_with_a_hint_that_works(agreed):

@@ -54,7 +54,7 @@ def test_the_description_says_how_many_views_there_are(world):
 def test_a_scheme_that_the_epoch_does_not_allow_is_refused_with_what_is_allowed(world, file):
     with pytest.raises(SchemeError, match="block-shuffle is not allowed in epoch 1; allowed: le") as caught:
         plans.plan_of(world, file, scheme=("block-shuffle", {"block": 4}))
-    assert caught.value.hint == "blindsight holder epoch propose --scheme block-shuffle"
+    assert caught.value.hint == "blindsight holder epoch propose --scheme le --scheme block-shuffle"
 
 
 def test_images_that_do_not_come_to_whole_blocks_are_refused_with_a_hint(world, file):

@@ -262,7 +262,7 @@ def test_what_cannot_be_shown_among_all_is_left_out_with_its_reason(desk):
     ("words", "code", "said"),
     [
         (("digits", "--scheme", "patch-mix", "--block", "5"), "E_SCHEME", "even number"),
-        (("digits", "--scheme", "le", "--block", "64"), "E_DATA", "multiples of 64"),
+        (("digits", "--scheme", "le", "--block", "64"), "E_DATA", "smaller than one block of 64x64"),
         (("digits", "--param", "colour=red"), "E_SCHEME", "none of the schemes shown has a parameter colour"),
         (("digits", "--fit", "resize"), "E_DATA", "needs a size"),
         (("digits", "--size", "5000x5000"), "E_DATA", "at most 1024 pixels"),

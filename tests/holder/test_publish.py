@@ -271,6 +271,12 @@ def test_the_next_edition_keeps_the_data_set_and_names_what_it_replaces(world, f
     assert manifest.shard_faults(manifest.load(tmp_path / "b", world.log), tmp_path / "b") == []
 
 
+def test_editions_never_share_the_key_of_an_image():
+    first, second = (image_id("ab" * 16, row, serial) for serial, row in ((1, 21), (2, 1)))
+    assert first == "ab" * 16 + "/21"
+    assert len({first, second, *(image_id("ab" * 16, row, 2) for row in range(30))}) == 31
+
+
 def test_an_interrupted_publish_is_not_continued_as_another_edition(world, file, tmp_path):
     plan = plans.plan_of(world, file)
     with pytest.raises(StopError):
@@ -478,3 +484,14 @@ def test_what_was_written_before_a_publish_was_interrupted_takes_no_time(world, 
     watch = Stopwatch(STAGES, clock=lambda: float(next(ticks)))
     plans.written(plan, world, tmp_path, watch=watch)
     assert watch.seconds()["encrypt"] < 3
+
+
+def test_the_same_image_in_two_editions_is_encrypted_under_two_keys(wide, file, tmp_path):
+    plan = plans.plan_of(wide, file, scheme=("logistic-xor", {"scope": "image"}))
+    rows = []
+    for serial in (1, 2):
+        place = tmp_path / str(serial)
+        plans.written(plan, wide, place, edition=Edition(serial=serial, dataset="ab" * 16))
+        rows.append(rows_of(place, wide)[0])
+    pads = {(first ^ second).tobytes() for first, second in zip(*rows, strict=True)}
+    assert len(pads) == len(rows[0])  # one key for both would leave the XOR of equal images: zeros

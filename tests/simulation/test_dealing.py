@@ -132,7 +132,7 @@ def test_images_that_are_not_whole_blocks_are_refused_before_anything_is_dealt(s
     [
         ("cat-map", {}, "must be square with an even side, got 8x6"),
         ("patch-mix", {}, "multiples of"),
-        ("patch-mix", {"block": "1"}, "blocks must be at least 2 pixels wide"),
+        ("patch-mix", {"block": "1"}, "blocks must be an even number of pixels wide"),
         ("vortex", {"vortices": "0"}, "vortices"),
         ("vortex", {"scope": "image"}, "has no parameter scope"),
         ("restricted", {"block": "2"}, "blocks must be at least 3 pixels wide"),
@@ -154,10 +154,10 @@ def test_a_scheme_that_does_not_fit_the_images_is_refused_before_anything_is_dea
 
 @pytest.mark.parametrize("scheme", ["vortex", "pixel", "logistic-xor"])
 def test_a_scheme_without_blocks_takes_any_size(source, tmp_path, scheme):
-    np.savez(tmp_path / "odd.npz", images=images(COUNT)[:, :7, :5], labels=np.arange(COUNT) % CLASSES)
+    np.savez(tmp_path / "odd.npz", images=images(COUNT)[:, :7, :6], labels=np.arange(COUNT) % CLASSES)
     deal(dataclasses.replace(source, data=str(tmp_path / "odd.npz"), scheme=scheme), tmp_path / "out")
     (split, *_) = open_source(f"npz:{tmp_path / 'out' / 'holder-1' / IMAGES}").splits.values()
-    assert split.shape == (7, 5, 3)
+    assert split.shape == (7, 6, 3)
 
 
 def test_images_are_padded_to_what_the_scheme_asks_for(source, tmp_path):

@@ -99,9 +99,9 @@ def _lend(options: argparse.Namespace) -> int:
         known = quality_cli.demand_effect(cipher)
         document, to = device.lend(here.store, here.box, here.log, options.code, scheme, options.epoch, now())
         body = document.body()
-        if scheme.traits.invertible and scheme.traits.scope != "none":
-            say("whoever takes the device can decrypt what it encrypts")
-        say("nothing leads from the device's key to the epoch secret")
+        opens = scheme.traits.invertible and scheme.traits.scope != "none"
+        taken = "whoever takes the device can decrypt what it encrypts; " if opens else ""
+        say(f"{taken}nothing leads from its key to the epoch secret")
         say("lent; on the device: blindsight holder device take")
         facts = {"lent to": to.label, "scheme": options.scheme, "epoch": body["epoch"]}
         facts["until"] = body["not_after"]

@@ -228,9 +228,9 @@ def _status(options: argparse.Namespace) -> int:
             emit_facts(facts, as_json=options.json)
         for proposal in ceremony.proposals(here.store, here.box, here.log, now()):
             body = proposal.body()
-            schemes = ceremony.names_of(body["schemes"])
-            _say_readable(schemes)
-            proposed = {"proposed epoch": body["epoch"], "schemes": schemes, "session": proposal.mid[:12]}
+            names = ceremony.names_of(body["schemes"])
+            _say_readable(names)
+            proposed = {"proposed epoch": body["epoch"], "schemes": names, "session": proposal.mid[:12]}
             emit_facts(proposed | {"deadline": body["deadline"]}, as_json=options.json)
     return 0
 

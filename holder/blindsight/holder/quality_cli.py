@@ -67,6 +67,7 @@ def facts_of(cipher: Cipher, quality: Quality | None = None, *, as_json: bool) -
     """
     traits = cipher.descriptor.traits
     if traits.scope == "none":
+        say(f"scheme {cipher.descriptor.id} has no key: {traits.falls}")
         return {"falls": traits.falls}
     quality = quality or cipher.quality()
     if quality.keyspace < FEW:

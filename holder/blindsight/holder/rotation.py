@@ -110,12 +110,12 @@ def _models(box: DropBox, log: Log) -> Iterator[Trained]:
                 _, predicate = bundle.parse_unsigned(envelope)
                 bundle.demand_signed(envelope, predicate, log)
                 scheme = Descriptor.from_json(predicate["scheme"])
-                yield Trained(predicate["model"]["name"], predicate["epoch"], scheme.id, _absorbed(scheme.traits))
+                yield Trained(predicate["model"]["name"], predicate["epoch"], scheme.id, absorbed(scheme.traits))
             except ProtocolError:
                 continue
 
 
-def _absorbed(traits: Traits) -> bool:
+def absorbed(traits: Traits) -> bool:
     """Whether today's first layer, linear on blocks that stay in their places, absorbs a key."""
     return traits.stem == "block" and traits.aligned
 
