@@ -21,6 +21,8 @@ from blindsight.holder.ciphers.quality import Quality, factorial_bits
 from blindsight.protocol.keystream import ImageStreams
 from blindsight.protocol.scheme import Descriptor, Images
 
+BAND_BYTES = 8 * 2**20  # bounds the memory of the index; images are gathered at once otherwise
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PatchShuffleParameters:
@@ -55,12 +57,12 @@ class PatchShuffleParameters:
             DataError: the patches do not divide the images.
             ValueError: an image has no permutation.
         """
-        for band in bands(flattened(images)):
+        for band in bands(flattened(images), BAND_BYTES):
             move_blocks(images[band], self.block, self._orders(images, ids[band]), out[band])
 
     def decrypt(self, images: Images, ids: Sequence[str], out: Images) -> None:
         """Undo ``encrypt``; errors are the same."""
-        for band in bands(flattened(images)):
+        for band in bands(flattened(images), BAND_BYTES):
             move_blocks(images[band], self.block, inverses(self._orders(images, ids[band])), out[band])
 
     def quality(self) -> Quality:
