@@ -441,3 +441,10 @@ def test_controls_measured_on_fewer_images_say_so():
     page = _shown(_report(control_count=123))
     assert "On 123 of these images" in page.text
     assert "On the same images" in _shown(_report()).text
+
+
+def test_images_under_a_scheme_without_a_key_are_not_called_encrypted():
+    text = _shown(_under("patch-mix")).text
+    assert "the changed shards stayed at the holders" in text
+    assert "perceptually encrypted images" not in text
+    assert "perceptually encrypted images" in _shown(_under("le")).text

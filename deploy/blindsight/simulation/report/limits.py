@@ -31,9 +31,9 @@ _LE_FALLS = (
     "were enough too, and blocks of 8 fell the same way."
 )
 _SHARDS = (
-    "What decides who can do that is who holds the files. In this run the encrypted shards stayed at the holders: "
+    "What decides who can do that is who holds the files. In this run the {done} shards stayed at the holders: "
     "each holder trained on its own, and manifests, measurements and model updates went to the trainer. The test "
-    "images went to the operator encrypted, and sealed to a key of its own while they lay in the drop-box. Neither was "
+    "images went to the operator {done}, and sealed to a key of its own while they lay in the drop-box. Neither was "
     "sent plain images or keys of the holders."
 )
 _LABELS = "Labels are plain: shards hold them as they are, and updates can tell the trainer which classes a holder has."
@@ -66,7 +66,8 @@ def paragraphs(report: Report) -> tuple[str, ...]:
         return (f"{_PLAIN} {setup.traits.control}", labels, _ONE_MACHINE)
     falls = _LE_FALLS if setup.scheme == "le" else setup.traits.falls
     last = f"{_CONTROLS} {_ONE_MACHINE}" if setup.can_bind else _ONE_MACHINE
-    return (_meaning(report), f"{falls} {setup.traits.control}".strip(), _SHARDS, labels, last)
+    shards = _SHARDS.format(done="encrypted" if setup.has_key else "changed")
+    return (_meaning(report), f"{falls} {setup.traits.control}".strip(), shards, labels, last)
 
 
 def parties(report: Report) -> tuple[Party, ...]:
