@@ -20,7 +20,7 @@ from blindsight.protocol.identity import SigningKey
 from blindsight.trainer.checkpoint import Checkpoint, Round
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.fit import Verified, fit, verify
-from blindsight.trainer.task import Recipe
+from blindsight.trainer.recipe import Recipe
 from tests.protocol import worlds
 from tests.protocol.worlds import CLASSES, CREATED, World
 

@@ -50,7 +50,7 @@ def asked(folders, kind, record, config=CONFIG):
 def order(folders, **changes):
     data = load(tuple(folders))
     flat = weights.pack(model_for(data.descriptor, data.classes, CONFIG).state_dict())
-    asked_for = {"server-round": 1, "lr-start": 0.02, "lr-end": 0.01} | changes
+    asked_for = {"server-round": 1, "rate-start": 0.2, "rate-end": 0.1} | changes
     return RecordDict({"arrays": ArrayRecord({"weights": Array(flat)}), "config": ConfigRecord(asked_for)})
 
 

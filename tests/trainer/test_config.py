@@ -9,7 +9,7 @@ import pytest
 from blindsight.protocol.errors import FederationError
 from blindsight.trainer.config import CHOICES, LIMITS, RunConfig
 from blindsight.trainer.flower_app import run_config
-from blindsight.trainer.task import Recipe
+from blindsight.trainer.recipe import Recipe
 
 OTHER = RunConfig(
     rounds=7,
@@ -38,7 +38,7 @@ def test_what_is_left_out_has_its_default():
 def test_keys_have_dashes_and_plain_values():
     for key, value in RunConfig().to_flower().items():
         assert "_" not in key
-        assert type(value) in (int, float, str)
+        assert type(value) in (bool, int, float, str)
 
 
 def test_a_whole_number_is_taken_for_a_fraction():

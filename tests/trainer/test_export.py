@@ -130,8 +130,8 @@ def test_an_untrained_model_that_is_the_best_can_be_exported_too(scheme, world, 
 @pytest.mark.parametrize(
     ("scheme", "arch", "centre"),
     [
-        ("patch-mix", {"unit": "byte", "block": 2, "shape": [4, 4, 3]}, ("127.5", "73.6")),
-        ("logistic-xor", {"unit": "bit", "block": 4, "shape": [8, 8, 3]}, ("0.5", "0.5")),
+        ("patch-mix", {"stem": "mixture", "unit": "byte", "block": 2, "shape": [4, 4, 3]}, ("127.5", "73.6")),
+        ("logistic-xor", {"stem": "position", "unit": "bit", "block": 4, "shape": [8, 8, 3]}, ("0.5", "0.5")),
     ],
 )
 def test_a_bundle_states_the_network_that_its_operator_runs(operator, world, box, tmp_path, scheme, arch, centre):

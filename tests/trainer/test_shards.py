@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from blindsight.protocol import manifest, shard
 from blindsight.protocol.errors import FormatError
-from blindsight.trainer.shards import EncryptedShards, in_order, shuffled
+from blindsight.trainer.shards import EncryptedShards, in_order, shuffled, share_of
 from tests.trainer import sites
 
 ROWS = 16
@@ -103,12 +103,23 @@ def test_a_last_batch_of_one_row_is_left_out(rows):
     assert [len(labels) for _, labels in shuffled(rows, 5, 1, np.random.default_rng(0))] == [5, 5, 5]
 
 
-def test_a_change_is_made_to_images_and_not_to_labels(rows):
-    plain = list(shuffled(rows, 8, 1, np.random.default_rng(0)))
-    changed = list(shuffled(rows, 8, 1, np.random.default_rng(0), lambda images: 255 - images))
-    for (images, labels), (others, same) in zip(plain, changed, strict=True):
-        assert torch.equal(255 - images, others)
-        assert torch.equal(labels, same)
+def test_successive_rounds_use_every_row_once_before_any_row_again():
+    def orders(turn):
+        return np.random.default_rng(turn)
+
+    rounds = [share_of(10, 0.3, number, orders) for number in range(1, 11)]
+    assert [len(one) for one in rounds] == [3] * 10
+    used = np.concatenate(rounds)
+    assert all(sorted(used[10 * turn : 10 * turn + 10]) == list(range(10)) for turn in range(3))
+    assert list(share_of(10, 1.0, 2, orders)) == list(orders(1).permutation(10))
+    assert len(share_of(10, 0.001, 1, orders)) == 1
+
+
+def test_a_round_trains_on_the_rows_it_is_given_and_no_others(rows):
+    chosen = np.array([1, 4, 9])
+    ((images, _),) = shuffled(rows, 8, 1, np.random.default_rng(0), chosen)
+    every = {image.numpy().tobytes() for image in rows.__getitems__(chosen)[0]}
+    assert {image.numpy().tobytes() for image in images} == every
 
 
 def test_batches_can_be_walked_twice(rows):

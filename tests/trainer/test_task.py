@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from blindsight.trainer.mixing import shift_blocks
 from blindsight.trainer.networks import build
-from blindsight.trainer.task import Precision, Recipe, evaluate, shift_blocks, train_epoch
+from blindsight.trainer.recipe import Recipe
+from blindsight.trainer.task import Changes, Fitting, Precision, evaluate, train_epoch
 from blindsight.trainer.weights import digest, pack
 
 Pairs = list[tuple[Tensor, Tensor]]
@@ -36,22 +38,19 @@ def patterns(seed: int, *, batches: int = 8, size: int = 16) -> Pairs:
 
 
 def network(seed: int = 1) -> nn.Module:
-    return build("small", unit="nibble", block=4, shape=(16, 16, 3), classes=4, upsample=2, seed=seed)
+    return build("small", stem="block", unit="nibble", block=4, shape=(16, 16, 3), classes=4, upsample=2, seed=seed)
+
+
+def fitting(module: nn.Module, recipe: Recipe, precision: Precision = "fp32") -> Fitting:
+    return Fitting(module, recipe, Changes(recipe, 4, plain=True), precision)
 
 
 def train(
     module: nn.Module, batches: Pairs, *, lr: float = 0.05, end: float = 0.0, precision: Precision = "fp32"
 ) -> float:
-    return train_epoch(
-        module,
-        batches,
-        lr_start=lr,
-        lr_end=end,
-        momentum=0.9,
-        weight_decay=5e-4,
-        label_smoothing=0.1,
-        precision=precision,
-    )
+    recipe = Recipe(lr=lr or 1.0, shift=0.0)
+    rates = (1.0 if lr else 0.0, end)
+    return train_epoch(fitting(module, recipe, precision), batches, rates, np.random.default_rng(1))
 
 
 def state(module: nn.Module) -> str:
@@ -86,7 +85,7 @@ def test_the_rate_moves_in_equal_amounts_from_step_to_step() -> None:
     step = (torch.ones((1, 1)), torch.zeros(1, dtype=torch.int64))
     assert fallen([step], end=0.0) == pytest.approx(0.4)
     assert fallen([step] * 4, end=0.0) == pytest.approx(0.4 + 0.3 + 0.2 + 0.1)
-    assert fallen([step] * 2, end=0.2) == pytest.approx(0.4 + 0.3)
+    assert fallen([step] * 2, end=0.5) == pytest.approx(0.4 + 0.3)
 
 
 class Slope(nn.Module):
@@ -102,7 +101,8 @@ class Slope(nn.Module):
 
 def fallen(batches: Pairs, *, end: float) -> float:
     module = Slope()
-    train_epoch(module, batches, lr_start=0.4, lr_end=end, momentum=0.0, weight_decay=0.0, label_smoothing=0.0)
+    recipe = Recipe(lr=0.4, momentum=0.0, weight_decay=0.0, label_smoothing=0.0, shift=0.0)
+    train_epoch(fitting(module, recipe), batches, (1.0, end), np.random.default_rng(1))
     return module.weight.item()
 
 
@@ -140,10 +140,10 @@ def test_training_draws_nothing_from_the_global_random_state() -> None:
 
 
 def test_the_recipe_warms_up_and_cools_down() -> None:
-    recipe = Recipe(lr=0.1, warm_up=0.2)
-    assert recipe.lr_at(0.0) == pytest.approx(0.02)
-    assert recipe.lr_at(0.2) == pytest.approx(0.1)
-    assert recipe.lr_at(1.0) == pytest.approx(0.001)
+    recipe = Recipe(warm_up=0.2)
+    assert recipe.rate_at(0.0) == pytest.approx(0.2)
+    assert recipe.rate_at(0.2) == pytest.approx(1.0)
+    assert recipe.rate_at(1.0) == pytest.approx(0.01)
 
 
 def test_a_small_holder_repeats_its_rows_and_a_large_one_does_not() -> None:

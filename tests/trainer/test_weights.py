@@ -16,7 +16,7 @@ from blindsight.trainer.weights import digest, layout, pack, unpack
 
 
 def network(seed: int) -> nn.Module:
-    return build("small", unit="nibble", block=4, shape=(32, 32, 3), classes=10, upsample=2, seed=seed)
+    return build("small", stem="block", unit="nibble", block=4, shape=(32, 32, 3), classes=10, upsample=2, seed=seed)
 
 
 def test_a_packed_state_unpacks_to_the_same_bits() -> None:

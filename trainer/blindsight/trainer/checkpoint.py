@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from blindsight.protocol import tensorfile
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.files import sweep_parts, write_whole
+from blindsight.protocol.tensorfile import Layout
 from blindsight.trainer.weights import Flat
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+STATE = "state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,21 @@ class Round:
         accuracy: share of right answers over all holders' rows, 0 to 1.
         loss: mean cross-entropy a row.
         holders: fingerprint → accuracy.
+        rows: fingerprint → number of ``val`` rows; empty when the run was begun by a version that did not count them.
+
+    Raises:
+        ValueError: rows of other holders, or fewer than none.
     """
 
     number: int
     accuracy: float
     loss: float
     holders: dict[str, float]
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.rows and (set(self.rows) != set(self.holders) or min(self.rows.values()) < 0):
+            raise ValueError(f"expected a number of rows of each of {len(self.holders)} holders, got {self.rows}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +71,9 @@ class Checkpoint:
     def save(self, path: Path) -> None:
         """Write the file whole."""
         state = {"job": self.job, "round": self.number, "history": [asdict(one) for one in self.history]}
-        metadata = {"v": 1, "kind": "checkpoint", "state": json.dumps(state)}
-        write_whole(path, tensorfile.to_bytes({"weights": self.weights}, metadata))
+        text = np.frombuffer(json.dumps(state).encode(), np.uint8)  # a header is bounded, a history is not
+        tensors: dict[str, NDArray[Any]] = {"weights": self.weights, STATE: text}
+        write_whole(path, tensorfile.to_bytes(tensors, {"v": 2, "kind": "checkpoint"}))
 
 
 def load(path: Path, job: str) -> Checkpoint:
@@ -73,13 +89,21 @@ def load(path: Path, job: str) -> Checkpoint:
     """
     data = path.read_bytes()
     layout = tensorfile.parse_layout(data, len(data), path.name)
-    state: dict[str, Any] = json.loads(json.loads(layout.metadata)["state"])
+    state = _state(data, layout)
     if state["job"] != job:
         raise FederationError(
             f"{path} belongs to a run with other settings or manifests", hint="name another folder with --out"
         )
     history = tuple(Round(**one) for one in state["history"])
     return Checkpoint(job, state["round"], tensorfile.view(data, layout, "weights").copy(), history)
+
+
+def _state(data: bytes, layout: Layout) -> Mapping[str, Any]:
+    """Job, round and history; checkpoints of version 1 have them in their header."""
+    held = STATE in layout.tensors
+    text = tensorfile.view(data, layout, STATE).tobytes() if held else json.loads(layout.metadata)["state"]
+    state: Mapping[str, Any] = json.loads(text)
+    return state
 
 
 def resume(folder: Path, job: str) -> Checkpoint | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blindsight.trainer.config import RunConfig
 
 SPINNING = "GOMP_SPINCOUNT"
+ENGINES = ("inprocess", "ray", "pooled")
 
 
 def main(words: Sequence[str]) -> int:
@@ -106,8 +107,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="exchanges of weights (default: 5)")
     parser.add_argument("--network", default="small", help="network behind the stem (default: small)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batch order (default: 0)")
-    parser.add_argument("--engine", choices=("inprocess", "ray"), default="inprocess", help="default: inprocess")
-    parser.add_argument("--workers", type=at_least(1), default=os.cpu_count() or 1, help="holders at a time")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help=f"default: {ENGINES[0]}")
+    parser.add_argument(
+        "--workers", type=at_least(1), default=os.cpu_count() or 1, help="holders at a time; with pooled, threads"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="another key of the run configuration"
     )
@@ -130,6 +133,8 @@ def config_of(options: argparse.Namespace) -> RunConfig:
 
 
 def _typed(text: str, like: object) -> object:
+    if isinstance(like, bool):
+        return {"true": True, "false": False}.get(text.lower(), text)
     try:
         return type(like)(text) if isinstance(like, (int, float)) else text
     except ValueError:

@@ -1,7 +1,8 @@
 """The Flower ClientApp: runs at the holder's site, reads that holder's shards, sends back weights and counts.
 
-``query.manifest`` answers with the node's manifests. ``train`` measures the incoming model on the holder's ``val``
-rows, then trains it: one message a round. ``evaluate`` measures only.
+``query.manifest`` answers with the node's manifests, ``query.moments`` with second moments of encrypted blocks, from
+which the server begins the first layer (see ``whitening``). ``train`` measures the incoming model on the holder's
+``val`` rows, then trains it: one message a round. ``evaluate`` measures only.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from torch import nn
 
-from blindsight.protocol.scheme import Descriptor
 from blindsight.trainer import task, weights
 from blindsight.trainer.config import RunConfig
-from blindsight.trainer.model import model_for
+from blindsight.trainer.model import arch_of, model_for
 from blindsight.trainer.node import NodeData, folders_of, load
 from blindsight.trainer.precision import resolve
-from blindsight.trainer.shards import Change, in_order, shuffled
+from blindsight.trainer.shards import Indices, in_order, share_of, shuffled
+from blindsight.trainer.whitening import moments_of
 
 app = ClientApp()
 EVALUATION_BATCH = 512
+SHARE_MOMENTS = "share-moments"
+"""Key of the node's configuration: ``false`` keeps second moments of its encrypted blocks from the server."""
+
 Metrics = dict[str, int | float | list[int] | list[float]]
 
 
@@ -34,14 +38,27 @@ def manifest(message: Message, context: Context) -> Message:
     return Message(RecordDict({"manifests": ConfigRecord({"manifests": list(data.envelopes)})}), reply_to=message)
 
 
+@app.query("moments")
+def moments(message: Message, context: Context) -> Message:
+    """Answer with clipped second moments of the node's encrypted blocks, unless the node is told to keep them."""
+    config, data = RunConfig.from_flower(context.run_config), load(folders_of(context.node_config))
+    if not context.node_config.get(SHARE_MOMENTS, True):
+        return Message(RecordDict({"metrics": MetricRecord({"blocks": 0})}), reply_to=message)
+    arch = arch_of(data.descriptor, data.classes, config)
+    found = moments_of(data.train, arch["unit"], arch["block"], config.seed)
+    content = RecordDict({"metrics": MetricRecord({"blocks": found.blocks})})
+    content["arrays"] = ArrayRecord({"moments": Array(found.total.numpy())})
+    return Message(content, reply_to=message)
+
+
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Measure the incoming model, then train it on the holder's rows."""
     config, data, network = _prepare(message, context)
     metrics = _measured(network, data, config)
     order = message.content.config_records["config"]
-    rng = _rng(config.seed, data.holder, int(order["server-round"]))  # type: ignore[arg-type]
-    metrics |= _trained(network, data, config, (float(order["lr-start"]), float(order["lr-end"])), rng)  # type: ignore[arg-type]
+    rates = float(order["rate-start"]), float(order["rate-end"])  # type: ignore[arg-type]
+    metrics |= _trained(network, data, config, rates, int(order["server-round"]))  # type: ignore[arg-type]
     arrays = ArrayRecord({"weights": Array(weights.pack(network.state_dict()))})
     return Message(RecordDict({"arrays": arrays, "metrics": MetricRecord(metrics)}), reply_to=message)
 
@@ -70,40 +87,23 @@ def _measured(network: nn.Module, data: NodeData, config: RunConfig) -> Metrics:
     return {"num-examples": len(data.train), "val-rows": seen, "val-correct": correct, "val-loss": loss}
 
 
-def _trained(
-    network: nn.Module, data: NodeData, config: RunConfig, rates: tuple[float, float], rng: np.random.Generator
-) -> Metrics:
-    recipe = config.recipe
-    batches = shuffled(
-        data.train, recipe.batch, recipe.local_epochs(len(data.train)), rng, shift_of(data.descriptor, recipe, rng)
-    )
-    loss = task.train_epoch(
-        network,
-        batches,
-        lr_start=rates[0],
-        lr_end=rates[1],
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        label_smoothing=recipe.label_smoothing,
-        precision=resolve(config.precision),
-    )
+def _trained(network: nn.Module, data: NodeData, config: RunConfig, rates: tuple[float, float], number: int) -> Metrics:
+    recipe, rng = config.recipe, _rng(config.seed, data.holder, str(number))
+    fitting = task.Fitting(network, recipe, task.Changes.of(data.descriptor, recipe), resolve(config.precision))
+    chosen = None if recipe.share == 1 else _share(data, config, number)
+    epochs = recipe.local_epochs(len(data.train) if chosen is None else len(chosen))
+    loss = task.train_epoch(fitting, shuffled(data.train, recipe.batch, epochs, rng, chosen), rates, rng)
     return {"train-loss": loss, "num-examples": len(data.train)}
 
 
-def shift_of(descriptor: Descriptor, recipe: task.Recipe, rng: np.random.Generator) -> Change | None:
-    """The one augmentation that needs no key, for encrypted images; None where the scheme does not allow it.
+def _share(data: NodeData, config: RunConfig, number: int) -> Indices:
+    def rng_of(turn: int) -> np.random.Generator:
+        return _rng(config.seed, data.holder, f"pass {turn}")
 
-    Args:
-        descriptor: scheme and shape of the plain images.
-        recipe: names the share of images that are moved.
-        rng: draws which, and where to.
-    """
-    if not recipe.shift or not descriptor.traits.aligned:
-        return None
-    return lambda images: task.shift_blocks(images, descriptor.encrypted_block, recipe.shift, rng)
+    return share_of(len(data.train), config.recipe.share, number, rng_of)
 
 
-def _rng(seed: int, holder: str, number: int) -> np.random.Generator:
+def _rng(seed: int, holder: str, what: str) -> np.random.Generator:
     """The order of one holder's rows in one round; the same whatever engine runs it."""
-    digest = hashlib.sha256(f"{seed}/{holder}/{number}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}/{holder}/{what}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))

@@ -17,6 +17,7 @@ from blindsight.protocol.errors import FederationError
 
 Admit = Callable[[Mapping[int, tuple[bytes, ...]]], Mapping[int, str]]
 MANIFEST_QUERY = "query.manifest"
+MOMENTS_QUERY = "query.moments"
 POLL_SECONDS = 0.2
 
 
@@ -68,6 +69,21 @@ class Cohort(Grid):
         faults += [f"{self.holders.get(node, 'a node')[:12]}: no answer" for node in sorted(silent)]
         if faults:
             raise FederationError("a round cannot be completed: " + "; ".join(faults))
+
+    def ask(self, query: str) -> list[Message]:
+        """Put one question to every admitted node.
+
+        Args:
+            query: the message type.
+
+        Returns:
+            The answers, in the order of the holders' fingerprints.
+
+        Raises:
+            FederationError: a node fails or does not answer in time.
+        """
+        content = RecordDict({"config": ConfigRecord({"v": 1})})
+        return self.send_and_receive([Message(content, node, query) for node in self.get_node_ids()])
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Send to admitted nodes; all must answer.

@@ -13,25 +13,38 @@ from typing import Any
 
 from blindsight.protocol.errors import FederationError
 from blindsight.trainer.networks import NETWORKS
-from blindsight.trainer.task import Recipe
+from blindsight.trainer.optimizers import OPTIMIZERS
+from blindsight.trainer.recipe import Recipe
+from blindsight.trainer.stems import STEMS, UNIT_CENTRE, UPSAMPLE
 
+AUTO = "auto"
 Value = bool | int | float | str
 LIMITS: Mapping[str, tuple[float, float]] = {
     "rounds": (1, 100_000),
     "seed": (0, 2**31 - 1),
     "timeout": (1, 86_400),
     "batch": (1, 65_536),
+    "block": (0, 1024),
     "lr": (1e-8, 100),
+    "muon-lr": (1e-8, 100),
     "warm-up": (0, 0.99),
     "momentum": (0, 0.9999),
     "weight-decay": (0, 1),
     "label-smoothing": (0, 0.9),
     "least-steps": (0, 100_000),
     "shift": (0, 1),
+    "cutmix": (0, 1),
+    "mixup": (0, 100),
+    "crop": (0, 1024),
+    "ema": (0, 0.99999),
+    "share": (1e-6, 1),
 }
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     "network": tuple(NETWORKS),
-    "upsample": (1, 2, 4),
+    "stem": (AUTO, *STEMS),
+    "unit": (AUTO, *UNIT_CENTRE),
+    "optimizer": OPTIMIZERS,
+    "upsample": UPSAMPLE,
     "precision": ("auto", "fp32", "bf16"),
     "strategy": ("fedavg",),
 }
@@ -45,7 +58,11 @@ class RunConfig:
         rounds: exchanges of weights with every holder.
         seed: of weights and batch order, 0 to 2^31 - 1.
         network: a key of ``NETWORKS``.
-        upsample: feature positions per block edge behind the stem: 1, 2 or 4.
+        stem: kind of the first layer: ``auto`` for the one that fits the scheme, or one of ``STEMS``.
+        unit: what the first layer is linear on: ``auto`` for the scheme's unit, ``byte``, ``nibble`` or ``bit``.
+        block: edge of the first layer's blocks in pixels; 0 for the scheme's.
+        upsample: feature positions per block edge behind the stem: 1, 2 or 4; networks of patches have 1.
+        whiten: whether the first layer begins as the principal components of the holders' encrypted blocks.
         strategy: how updates are aggregated: ``fedavg``.
         timeout: seconds to wait for the answers of one round.
         precision: of the forward pass: ``auto``, ``fp32`` or ``bf16``.
@@ -58,7 +75,11 @@ class RunConfig:
     rounds: int = 5
     seed: int = 0
     network: str = "small"
+    stem: str = AUTO
+    unit: str = AUTO
+    block: int = 0
     upsample: int = 2
+    whiten: bool = False
     strategy: str = "fedavg"
     timeout: float = 3600.0
     precision: str = "auto"

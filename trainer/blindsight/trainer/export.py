@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from blindsight.protocol import bundle, tensorfile
+from torch import nn
+
+from blindsight.cli.output import say
+from blindsight.protocol import bundle, manifest, tensorfile
 from blindsight.protocol.envelope import Envelope
-from blindsight.protocol.errors import FederationError
+from blindsight.protocol.errors import BlindsightError, FederationError
 from blindsight.protocol.identity import SigningKey
 from blindsight.protocol.log import Log
 from blindsight.protocol.manifest import Manifest
-from blindsight.trainer import checkpoint, weights
+from blindsight.trainer import checkpoint, fingerprint, weights
+from blindsight.trainer.card import POOLED, card
 from blindsight.trainer.checkpoint import BEST, LAST, Checkpoint
 from blindsight.trainer.config import RunConfig
-from blindsight.trainer.job import Job
-from blindsight.trainer.model import arch_of, model_for
+from blindsight.trainer.fit import NODES_FILE
+from blindsight.trainer.job import Job, read_nodes
+from blindsight.trainer.metrics import metrics_of
+from blindsight.trainer.model import Arch, arch_of, model_for
 from blindsight.trainer.onnx_export import to_onnx
+from blindsight.trainer.pooled import STATE
+from blindsight.trainer.selftest import selftest_of
 from blindsight.trainer.stems import UNIT_CENTRE
 
 SOFTWARE = ("blindsight", "flwr", "torch", "onnx")
 
 
 def export(
-    run: Path, manifests: Sequence[Manifest], log: Log, key: SigningKey, out: Path, *, name: str, created: str
+    run: Path,
+    manifests: Sequence[Manifest],
+    log: Log,
+    key: SigningKey,
+    out: Path,
+    *,
+    name: str,
+    created: str,
+    tell: Callable[[str], None] = say,
 ) -> Envelope:
     """Write the best model of a run as a bundle.
 
@@ -38,6 +54,7 @@ def export(
         out: the bundle's folder; must not exist.
         name: the model's name.
         created: the present time.
+        tell: takes a sentence about what the bundle lacks, for people.
 
     Returns:
         The signed statement.
@@ -52,10 +69,13 @@ def export(
     job.demand_manifests(manifests)
     config = RunConfig.from_flower(job.config)
     best = _best(run, job, config.rounds)
-    files = _files(best, manifests[0], config)
-    predicate = _predicate(best, job, config, manifests, log, key.entry.fpr)
     model = {"id": os.urandom(16).hex(), "name": name, "version": "1"}
-    return bundle.make(out, key, {**predicate, "model": model, "created": created}, files)
+    predicate = _predicate(best, job, config, manifests, log, key.entry.fpr) | {"model": model, "created": created}
+    if (run / STATE).exists():
+        predicate["training"]["strategy"] = POOLED
+    files = _files(best, manifests[0], config) | _fingerprint(run, manifests, config, tell)
+    files[bundle.CARD] = card(predicate, config, manifests, log, files)
+    return bundle.make(out, key, predicate, files)
 
 
 def _best(run: Path, job: Job, rounds: int) -> Checkpoint:
@@ -66,23 +86,70 @@ def _best(run: Path, job: Job, rounds: int) -> Checkpoint:
     return checkpoint.load(run / BEST, job.digest)
 
 
-def _files(best: Checkpoint, manifest: Manifest, config: RunConfig) -> dict[str, bytes]:
-    """The bundle's files by name."""
-    descriptor, classes = manifest.descriptor, manifest.classes
+def _files(best: Checkpoint, first: Manifest, config: RunConfig) -> dict[str, bytes]:
+    """The files that follow from the weights, by name."""
+    descriptor, classes = first.descriptor, first.classes
     network = model_for(descriptor, len(classes), config)
     weights.unpack(best.weights, network)
-    state = {name: tensor.numpy() for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
     return {
         bundle.MODEL: to_onnx(network, descriptor.encrypted_shape),
-        bundle.WEIGHTS: tensorfile.to_bytes(state, {"v": 1, "kind": "weights"}),
-        bundle.CONFIG: bundle.config_file(config.network, _arch(manifest, config)),
+        bundle.WEIGHTS: _weights_file(network),
+        bundle.CONFIG: bundle.config_file(config.network, _arch(first, config)),
         bundle.LABELS: bundle.labels_file(classes),
+        bundle.SELFTEST: selftest_of(network, descriptor.encrypted_shape).to_bytes(),
     }
 
 
-def _arch(manifest: Manifest, config: RunConfig) -> dict[str, Any]:
+def _weights_file(network: nn.Module) -> bytes:
+    state = {name: tensor.numpy() for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+    return tensorfile.to_bytes(state, {"v": 1, "kind": "weights"})
+
+
+def _fingerprint(
+    run: Path, manifests: Sequence[Manifest], config: RunConfig, tell: Callable[[str], None]
+) -> dict[str, bytes]:
+    """The fingerprint, where the scheme has one and the shards are at hand."""
+    arch = _arch_of(manifests[0], config)
+    if not fingerprint.has_fingerprint(manifests[0].descriptor, arch):
+        return {}
+    try:
+        shards = _shards(run, manifests)
+    except BlindsightError as error:
+        tell(f"the bundle gets no fingerprint, for which the training images are needed: {error.message}")
+        return {}
+    return {bundle.FINGERPRINT: fingerprint.to_bytes(fingerprint.fingerprint_of(shards, arch))}
+
+
+def _shards(run: Path, manifests: Sequence[Manifest]) -> list[Path]:
+    """Verified shards of all ``train`` splits, by ascending fingerprint of their holders.
+
+    Raises:
+        FederationError: E_FEDERATION, the folder of a data set is not known here.
+        BlindsightError: E_IO, E_SHA, E_SHARD, E_SCHEME, a shard is missing or not the one that was signed.
+    """
+    written = {(folder / manifest.FILE_NAME).read_bytes(): folder for folder in _folders(run)}
+    found: list[Path] = []
+    for one in sorted((m for m in manifests if m.split == "train"), key=lambda m: str(m.predicate["holder"])):
+        folder = written.get(one.envelope.to_bytes())
+        if folder is None:
+            raise FederationError(f"the data set of {one.holder} is not on this machine")
+        for fault in manifest.shard_faults(one, folder):
+            raise fault
+        found += [folder / entry["path"] for entry in one.predicate["shards"]]
+    return found
+
+
+def _folders(run: Path) -> list[Path]:
+    return [folder for folder in read_nodes(run / NODES_FILE) if (folder / manifest.FILE_NAME).is_file()]
+
+
+def _arch_of(first: Manifest, config: RunConfig) -> Arch:
+    return arch_of(first.descriptor, len(first.classes), config)
+
+
+def _arch(first: Manifest, config: RunConfig) -> dict[str, Any]:
     """The network's parameters as they stand in documents."""
-    arch = arch_of(manifest.descriptor, len(manifest.classes), config)
+    arch = _arch_of(first, config)
     return {**arch, "shape": list(arch["shape"])}
 
 
@@ -115,7 +182,7 @@ def _predicate(
             "seed": config.seed,
             "software": {name: version(name) for name in SOFTWARE},
         },
-        "metrics": {"val-accuracy": f"{best.best:.6f}", "val-loss": f"{best.history[-1].loss:.6f}"},
+        "metrics": metrics_of(best.history[-1]),
         "serial": 1,
         "supersedes": None,
     }

@@ -90,13 +90,15 @@ def fit(
         log_place: where the membership log lies.
         config: the run configuration.
         out: the run's folder.
-        engine: ``inprocess`` or ``ray``.
-        workers: how many holders compute at a time.
+        engine: ``inprocess``, ``ray`` or ``pooled``.
+        workers: how many holders compute at a time; on pooled shards, threads.
         report: called for every measured model.
 
     Raises:
         FederationError: E_FEDERATION, training cannot start or go on.
     """
+    if config.recipe.ema and engine != "pooled":
+        raise FederationError("run configuration: ema averages over steps, which a federation does not see: set ema=0")
     out.mkdir(parents=True, exist_ok=True)
     config = replace(config, precision=resolve(config.precision))  # one format for the whole run, resumed or not
     place = str(Path(log_place).resolve()) if Path(log_place).exists() else str(log_place)
@@ -105,7 +107,7 @@ def fit(
     table = [[str(folder) for folder in folders] for folders in verified.folders.values()]
     write_whole(out / NODES_FILE, json.dumps(table, indent=1).encode() + b"\n")
     with _watching(out, job.digest, report):
-        _run(engine, table, config, out, workers)
+        _run(engine, job, table, config, out, workers)
     if not (out / LAST).exists():
         raise FederationError("the run ended before its first round", hint=f"see the logs in {out}")
     last = checkpoint.load(out / LAST, job.digest)
@@ -114,7 +116,10 @@ def fit(
     return last
 
 
-def _run(engine: str, table: list[list[str]], config: RunConfig, out: Path, workers: int) -> None:
+def _run(engine: str, job: Job, table: list[list[str]], config: RunConfig, out: Path, workers: int) -> None:
+    if engine == "pooled":
+        _run_pooled(job, table, config, out, workers)
+        return
     if engine == "ray":
         from blindsight.trainer import ray_engine
 
@@ -131,6 +136,19 @@ def _run(engine: str, table: list[list[str]], config: RunConfig, out: Path, work
         state=out,
         workers=workers,
     )
+
+
+def _run_pooled(job: Job, table: list[list[str]], config: RunConfig, out: Path, threads: int) -> None:
+    import torch
+
+    from blindsight.trainer import node, pooled
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        pooled.run(job, [node.load(tuple(map(Path, folders))) for folders in table], config, out)
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

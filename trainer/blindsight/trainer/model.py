@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, TypedDict
+from collections.abc import Mapping
+from typing import Final, NotRequired, TypedDict
 
+import torch
 from torch import nn
 
+from blindsight.protocol.errors import FederationError
 from blindsight.protocol.scheme import Descriptor
-from blindsight.trainer.config import RunConfig
-from blindsight.trainer.networks import build
+from blindsight.trainer.config import AUTO, RunConfig
+from blindsight.trainer.networks import NETWORKS, Network, Option, build
+from blindsight.trainer.stems import OF_PIXELS, stem_for
 
 EDGES: Final = (4, 2, 1)
 """Edges in pixels that a stem's blocks may have where the scheme has no blocks; the first that divides both sides."""
@@ -18,18 +22,22 @@ class Arch(TypedDict):
     """What a network is built from besides its name and seed; stands in a bundle as ``arch.params``.
 
     Attributes:
-        unit: what the scheme moves or changes, ``byte``, ``nibble`` or ``bit``.
+        stem: kind of the first layer, one of ``STEMS``.
+        unit: what the first layer is linear on, ``byte``, ``nibble`` or ``bit``.
         block: edge of the stem's blocks in pixels of the encrypted image.
         shape: (h, w, c) of one encrypted image.
         classes: number of classes.
         upsample: feature positions per block edge behind the stem.
+        options: of the network, where they are not the defaults; left out where all are.
     """
 
+    stem: str
     unit: str
     block: int
     shape: tuple[int, int, int]
     classes: int
     upsample: int
+    options: NotRequired[Mapping[str, Option]]
 
 
 def arch_of(descriptor: Descriptor, classes: int, config: RunConfig) -> Arch:
@@ -38,18 +46,48 @@ def arch_of(descriptor: Descriptor, classes: int, config: RunConfig) -> Arch:
     Args:
         descriptor: scheme and shape of the plain images.
         classes: number of classes.
-        config: names the up-sampling.
+        config: names the network and the up-sampling; its ``stem``, ``unit`` and ``block`` replace what follows from
+            the scheme, for comparisons.
 
     Raises:
         SchemeError: E_SCHEME, the scheme is not known here.
+        FederationError: E_FEDERATION, the images do not divide into the blocks that the configuration names.
     """
-    return Arch(
-        unit=descriptor.traits.unit,
-        block=stem_block(descriptor),
+    network = NETWORKS[config.network]
+    arch = Arch(
+        stem=_stem(descriptor, network) if config.stem == AUTO else config.stem,
+        unit=descriptor.traits.unit if config.unit == AUTO else config.unit,
+        block=config.block or stem_block(descriptor),
         shape=descriptor.encrypted_shape,
         classes=classes,
-        upsample=config.upsample,
+        upsample=1 if network.PATCHES else config.upsample,
     )
+    if arch["stem"] in OF_PIXELS:
+        arch["upsample"] = min(arch["upsample"], arch["block"])  # there is nothing finer than a pixel
+    demand_buildable(arch)
+    return arch
+
+
+def _stem(descriptor: Descriptor, network: Network) -> str:
+    traits = descriptor.traits
+    if traits.shrink > 1:
+        return "mixture"
+    if traits.stem == "position":
+        return "position"
+    return "patch" if network.PATCHES else getattr(network, "STEM", "block")
+
+
+def demand_buildable(arch: Arch) -> None:
+    """Refuse in one sentence what no stem can be built for.
+
+    Raises:
+        FederationError: E_FEDERATION.
+    """
+    try:
+        with torch.device("meta"):
+            stem_for(arch["stem"], arch["unit"], arch["block"], arch["shape"], width=1, upsample=arch["upsample"])
+    except ValueError as error:
+        raise FederationError(f"run configuration: {error}") from error
 
 
 def stem_block(descriptor: Descriptor) -> int:

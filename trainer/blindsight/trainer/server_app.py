@@ -12,9 +12,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg, Strategy
+from torch import nn
 
 from blindsight.protocol.admission import demand_admitted, verify_federation
 from blindsight.protocol.clock import now
@@ -25,12 +27,14 @@ from blindsight.protocol.logfile import read_log
 from blindsight.protocol.manifest import Manifest
 from blindsight.trainer import weights
 from blindsight.trainer.checkpoint import BEST, LAST, Checkpoint, Round, resume
-from blindsight.trainer.cohort import Cohort
+from blindsight.trainer.cohort import MOMENTS_QUERY, Cohort
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.job import Job
 from blindsight.trainer.model import model_for
+from blindsight.trainer.whitening import Moments, absorbing_units, whiten
 
 STATE_VARIABLE = "BLINDSIGHT_TRAINER_STATE"
+MOST_ROWS = 10**12
 app = ServerApp()
 
 
@@ -44,7 +48,7 @@ def main(grid: Grid, context: Context) -> None:
     cohort = Cohort(grid, config.timeout)
     with _alone(folder):
         manifests = _admit(cohort, job)
-        checkpoint = resume(folder, job.digest) or _start(job, manifests[0], config)
+        checkpoint = resume(folder, job.digest) or _start(cohort, job, manifests[0], config)
         checkpoint = _train(cohort, _strategy(), checkpoint, config, folder)
         _finish(cohort, _strategy(), checkpoint, folder)
 
@@ -99,16 +103,36 @@ def _one_holder(bodies: tuple[bytes, ...]) -> str:
     return str(holders.pop())
 
 
-def _start(job: Job, manifest: Manifest, config: RunConfig) -> Checkpoint:
+def _start(cohort: Cohort, job: Job, manifest: Manifest, config: RunConfig) -> Checkpoint:
     network = model_for(manifest.descriptor, manifest.predicate["task"]["classes"], config)
+    if config.whiten:
+        _whiten(network, cohort)
     return Checkpoint(job.digest, 0, weights.pack(network.state_dict()), ())
+
+
+def _whiten(network: nn.Module, cohort: Cohort) -> None:
+    """Begin the first layer from the second moments of the holders who give theirs."""
+    size = absorbing_units(network)
+    given = [_moments(reply, size) for reply in cohort.ask(MOMENTS_QUERY)] if size else []
+    if parts := [one for one in given if one is not None]:
+        whiten(network, Moments.of(parts))
+
+
+def _moments(reply: Message, size: int) -> Moments | None:
+    blocks = int(reply.content.metric_records["metrics"]["blocks"])  # type: ignore[arg-type]
+    if blocks < 1:
+        return None
+    total = torch.from_numpy(reply.content.array_records["arrays"]["moments"].numpy().copy())
+    if total.shape != (size, size) or not torch.isfinite(total).all():
+        raise FederationError(f"expected second moments of {size} units from each node, got {tuple(total.shape)}")
+    return Moments(total, blocks)
 
 
 def _train(cohort: Cohort, strategy: Strategy, state: Checkpoint, config: RunConfig, folder: Path) -> Checkpoint:
     """The remaining rounds; each message measures the model that comes in and trains it."""
     for number in range(state.number + 1, config.rounds + 1):
-        rates = [config.recipe.lr_at((number - step) / config.rounds) for step in (1, 0)]
-        order = ConfigRecord({"lr-start": rates[0], "lr-end": rates[1]})
+        rates = [config.recipe.rate_at((number - step) / config.rounds) for step in (1, 0)]
+        order = ConfigRecord({"rate-start": rates[0], "rate-end": rates[1]})
         messages = strategy.configure_train(number, _arrays(state), order, cohort)
         averaged, _ = strategy.aggregate_train(number, cohort.send_and_receive(messages))
         if averaged is None:
@@ -139,11 +163,22 @@ def _measured(state: Checkpoint, cohort: Cohort, folder: Path) -> tuple[Round, .
 
 
 def _round(number: int, metrics: Mapping[str, Mapping[str, float]]) -> Round:
-    rows = sum(m["val-rows"] for m in metrics.values())
+    _demand_counts(metrics)
+    rows = {fpr: int(m["val-rows"]) for fpr, m in metrics.items()}
+    total = max(sum(rows.values()), 1)
     correct = sum(m["val-correct"] for m in metrics.values())
     loss = sum(m["val-loss"] * m["val-rows"] for m in metrics.values())
     holders = {fpr: m["val-correct"] / max(m["val-rows"], 1) for fpr, m in metrics.items()}
-    return Round(number, correct / max(rows, 1), loss / max(rows, 1), holders)
+    return Round(number, correct / total, loss / total, holders, rows)
+
+
+def _demand_counts(metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Counts come from the holders' sites; an interval can be had of possible ones only."""
+    for fpr, m in metrics.items():
+        if not 0 <= m["val-correct"] <= m["val-rows"] < MOST_ROWS:
+            raise FederationError(
+                f"{fpr[:12]}: expected no more right answers than val rows, got {m['val-correct']} of {m['val-rows']}"
+            )
 
 
 def _arrays(state: Checkpoint) -> ArrayRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,7 +17,18 @@ from blindsight.protocol.errors import FormatError
 
 Batch = tuple[Tensor, Tensor]
 Indices = NDArray[np.int64]
-Change = Callable[[Tensor], Tensor]
+
+
+class Rows(Protocol):
+    """Images and labels by number."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    def __getitems__(self, indices: Sequence[int] | Indices) -> Batch:
+        """Rows in the order asked: images (b, h, w, c) uint8 and labels (b,) int64."""
+        ...
 
 
 class EncryptedShards(Dataset[Batch]):
@@ -76,12 +88,10 @@ class Batches:
         rows: the data set.
         order: ``(k,)`` row numbers.
         size: rows a batch; the last may be smaller.
-        change: what is done to the images of each batch.
     """
 
-    def __init__(self, rows: EncryptedShards, order: Indices, size: int, change: Change | None = None) -> None:
+    def __init__(self, rows: Rows, order: Indices, size: int) -> None:
         self._rows = rows
-        self._change = change
         self._parts = [order[start : start + size] for start in range(0, len(order), size)]
 
     def __len__(self) -> int:
@@ -91,13 +101,10 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         """Yield images and labels."""
         for part in self._parts:
-            images, labels = self._rows.__getitems__(part)
-            yield (images if self._change is None else self._change(images)), labels
+            yield self._rows.__getitems__(part)
 
 
-def shuffled(
-    rows: EncryptedShards, size: int, epochs: int, rng: np.random.Generator, change: Change | None = None
-) -> Batches:
+def shuffled(rows: Rows, size: int, epochs: int, rng: np.random.Generator, chosen: Indices | None = None) -> Batches:
     """Every row once an epoch, in a fresh order each time; a last batch of one row is left out (it has no variance).
 
     Args:
@@ -105,13 +112,33 @@ def shuffled(
         size: rows a batch.
         epochs: how many times.
         rng: decides the order.
-        change: what is done to the images of each batch, such as a shift by whole blocks.
+        chosen: ``(k,)`` the rows to take; None for all.
     """
-    orders = [rng.permutation(len(rows)) for _ in range(epochs)]
+    numbers = np.arange(len(rows)) if chosen is None else chosen
+    orders = [numbers[rng.permutation(len(numbers))] for _ in range(epochs)]
     order = np.concatenate(orders).astype(np.int64)
-    return Batches(rows, order[: len(order) - (len(order) % size == 1)], size, change)
+    return Batches(rows, order[: len(order) - (len(order) % size == 1)], size)
 
 
-def in_order(rows: EncryptedShards, size: int) -> Batches:
+def share_of(rows: int, share: float, number: int, rng_of: Callable[[int], np.random.Generator]) -> Indices:
+    """The rows that a round uses, so that successive rounds use all rows equally often.
+
+    Args:
+        rows: how many there are.
+        share: the part of them that a round uses, above 0 to 1.
+        number: of the round, from 1.
+        rng_of: number of a pass over all rows, from 0, to the generator that orders it.
+
+    Returns:
+        ``(k,)`` row numbers, k about ``share`` of ``rows``, at least 1.
+    """
+    size = max(1, round(rows * share))
+    first, last = (number - 1) * size, number * size - 1
+    passes = [rng_of(number).permutation(rows) for number in range(first // rows, last // rows + 1)]
+    start = first % rows
+    return np.concatenate(passes)[start : start + size].astype(np.int64)
+
+
+def in_order(rows: Rows, size: int) -> Batches:
     """Every row once, as stored."""
     return Batches(rows, np.arange(len(rows)), size)

@@ -1,4 +1,4 @@
-"""Local training and evaluation, and the recipe both follow.
+"""Local training and evaluation.
 
 Nothing here reads a global random state or sets a number of threads: the caller orders the batches, passes the
 generator and decides on threads. So clients may train side by side in threads of one process and get the same bits as
@@ -7,19 +7,25 @@ one after another.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from blindsight.protocol.errors import FederationError
+from blindsight.protocol.scheme import Descriptor
+from blindsight.trainer.mixing import crop_pixels, cut_blocks, mirror_pixels, mix_units, shift_blocks
+from blindsight.trainer.optimizers import Optimizers
+from blindsight.trainer.recipe import Recipe
+
 Precision = Literal["fp32", "bf16"]
+Mixed = tuple[Tensor, Tensor | None, float]
+"""Images or units, the partners' places in the batch if there are any, and the weight of the images themselves."""
 
 
 class Batches(Protocol):
@@ -35,141 +41,145 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a federation trains, in one place.
-
-    A round is ``local_epochs`` passes of each holder over its rows with one momentum; then the server averages. The
-    measurements behind the defaults stand in ``networks/small.py``. Ranges are checked where values arrive, in
-    ``RunConfig``.
+class Changes:
+    """What is done to each batch before a step, and what of it a scheme allows.
 
     Args:
-        batch: images per step.
-        lr: highest learning rate, per step of ``batch`` images.
-        warm_up: share of the rounds, from 0 to below 1, in which the rate rises to ``lr``.
-        momentum: of Nesterov's method, fresh in each round.
-        weight_decay: on convolutions and the head; not on normalisations and biases.
-        label_smoothing: probability spread over all classes.
-        shift: chance of an image to be moved by a block (``shift_blocks``), where the scheme allows it.
-        least_steps: a holder with few images repeats them until it has made so many steps in a round.
+        recipe: says how often and how much.
+        block: block edge in pixels of the encrypted image, or 0 where blocks may not move.
+        plain: whether images are plain.
     """
 
-    batch: int = 64
-    lr: float = 0.1
-    warm_up: float = 0.2
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
-    shift: float = 0.5
-    least_steps: int = 30
+    recipe: Recipe
+    block: int
+    plain: bool
 
-    def lr_at(self, progress: float) -> float:
-        """Learning rate at a point of the whole training.
+    @classmethod
+    def of(cls, descriptor: Descriptor, recipe: Recipe) -> Changes:
+        """What a scheme allows of a recipe.
+
+        Raises:
+            FederationError: E_FEDERATION, crops or mirrors of encrypted images.
+        """
+        plain = descriptor.id == "plain"
+        if (recipe.crop or recipe.mirror) and not plain:
+            raise FederationError(
+                f"run configuration: crop and mirror work on plain images, not under {descriptor.id}",
+                hint="the holder augments before it encrypts: blindsight holder publish --views",
+            )
+        return cls(recipe, descriptor.encrypted_block if descriptor.traits.aligned else 0, plain)
+
+    def to_images(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Move each image by itself.
 
         Args:
-            progress: 0 at the start of round 1, 1 at the end of the last round.
+            images: (b, h, w, c) uint8.
+            rng: draws how.
 
         Returns:
-            The rate: a straight line up from lr / 5 to lr over ``warm_up``, then a straight line down to lr / 100.
+            (b, h, w, c) uint8.
         """
-        if progress < self.warm_up:
-            return self.lr * (0.2 + 0.8 * progress / self.warm_up)
-        return self.lr * (1.0 - 0.99 * (progress - self.warm_up) / (1.0 - self.warm_up))
+        if self.recipe.crop:
+            images = crop_pixels(images, self.recipe.crop, rng)
+        if self.recipe.mirror:
+            images = mirror_pixels(images, rng)
+        if self.recipe.shift and self.block:
+            images = shift_blocks(images, self.block, self.recipe.shift, rng)
+        return images
 
-    def local_epochs(self, rows: int) -> int:
-        """Passes over its own rows that a holder makes in a round.
+    def mixed(self, images: Tensor, units: Callable[[Tensor], Tensor], rng: np.random.Generator) -> Mixed:
+        """Mix images with one another, blocks or units.
 
         Args:
-            rows: rows of the holder; each view is a row.
-
-        Returns:
-            At least 1; more when one pass is fewer than ``least_steps`` steps.
+            images: (b, h, w, c) uint8.
+            units: turns images into centred units.
+            rng: draws how.
         """
-        return max(1, math.ceil(self.least_steps / max(1, math.ceil(rows / self.batch))))
+        if self.recipe.cutmix and self.block and rng.random() < self.recipe.cutmix:
+            return cut_blocks(images, self.block, rng)
+        if self.recipe.mixup:
+            return mix_units(units(images), self.recipe.mixup, rng)
+        return images, None, 1.0
 
 
-def shift_blocks(images: Tensor, block: int, share: float, rng: np.random.Generator) -> Tensor:
-    """Move some images by one whole block, the blocks at the border repeating.
-
-    The one augmentation that needs no key: an aligned scheme, which treats every block alike and leaves blocks in their
-    places (``le``, ``block-shuffle``), encrypts the moved image to the moved ciphertext. Crops and mirrors by pixels
-    are the holder's views.
+class Fitting:
+    """A network at training.
 
     Args:
-        images: (b, h, w, c) uint8, encrypted, h and w multiples of ``block``.
-        block: block edge in pixels of the encrypted image.
-        share: chance of an image to be moved, 0 to 1; to each of the nine places, its own too, alike.
-        rng: draws the places.
-
-    Returns:
-        (b, h, w, c) uint8, a copy.
+        module: a network of ``blindsight.trainer.networks``; changed in place.
+        recipe: method, rates, smoothing.
+        changes: what is done to each batch.
+        precision: of the forward pass; weights, gradients and losses stay float32.
     """
-    moved = rng.random(len(images)) < share  # (b,)
-    steps = rng.integers(-1, 2, (2, len(images))) * moved  # (2, b) in blocks: down, right
-    _, h, w, _ = images.shape
-    rows, columns = _sources(h, block, steps[0]), _sources(w, block, steps[1])  # (b, h), (b, w)
-    return images[torch.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]  # (b, h, w, c)
+
+    def __init__(self, module: nn.Module, recipe: Recipe, changes: Changes, precision: Precision) -> None:
+        self.module = module
+        self.optimizers = Optimizers(module, recipe)
+        self._recipe = recipe
+        self._changes = changes
+        self._precision: Precision = precision
+
+    def step(self, images: Tensor, labels: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
+        """Make one step.
+
+        Args:
+            images: (b, h, w, c) uint8.
+            labels: (b,) int64.
+            rate: share of the highest learning rates.
+            rng: draws what is done to the images.
+
+        Returns:
+            The mean loss, a scalar without history.
+        """
+        mixed, partners, kept = self._changes.mixed(self._changes.to_images(images, rng), self._units, rng)
+        with _autocast(self._precision, images.device.type):
+            logits = self.module(mixed)  # (b, classes)
+        loss = self._loss(logits.float(), labels)
+        if partners is not None:
+            loss = kept * loss + (1.0 - kept) * self._loss(logits.float(), labels[partners])
+        self.optimizers.step(loss, rate)
+        return loss.detach()
+
+    def _units(self, images: Tensor) -> Tensor:
+        units: Tensor = self.module.stem.units(images)  # type: ignore[union-attr,operator]
+        return units
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing)
 
 
-def _sources(edge: int, block: int, steps: npt.NDArray[np.int64]) -> Tensor:
-    """Where each pixel of a row or column comes from."""
-    position = torch.arange(edge)  # (edge,)
-    start = position // block * block - block * torch.from_numpy(steps)[:, None]  # (b, edge)
-    return start.clamp(0, edge - block) + position % block  # (b, edge)
-
-
-def _autocast(precision: Precision) -> AbstractContextManager[object]:
+def _autocast(precision: Precision, device: str = "cpu") -> AbstractContextManager[object]:
     """No cache: it is shared by all threads, and each weight is read once in a pass."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
-
-
-def _optimizer(module: nn.Module, *, lr: float, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=True)
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
 
 
 def train_epoch(
-    module: nn.Module,
+    fitting: Fitting,
     batches: Batches,
-    *,
-    lr_start: float,
-    lr_end: float,
-    momentum: float,
-    weight_decay: float,
-    label_smoothing: float,
-    precision: Precision = "fp32",
+    rates: tuple[float, float],
+    rng: np.random.Generator,
+    after: Callable[[], None] = lambda: None,
 ) -> float:
-    """Train once over the batches, momentum starting from rest.
+    """Train once over the batches.
 
     Args:
-        module: a network of ``blindsight.trainer.networks``; changed in place, left in training mode.
+        fitting: network, optimizers and recipe; the network is left in training mode.
         batches: the steps in their order; several passes over the rows may follow one another in it.
-        lr_start: learning rate of the first step.
-        lr_end: learning rate one step after the last; the rate moves between the two by equal amounts.
-        momentum: of Nesterov's method.
-        weight_decay: on tensors of two and more dimensions.
-        label_smoothing: probability spread over all classes.
-        precision: of the forward pass; weights, gradients and losses stay float32.
+        rates: share of the highest learning rates at the first step and one step after the last; the rate moves
+            between the two by equal amounts.
+        rng: draws what is done to the images.
+        after: called after every step.
 
     Returns:
         Mean loss per image; 0 when there is no batch.
     """
-    module.train()
-    optimizer = _optimizer(module, lr=lr_start, momentum=momentum, weight_decay=weight_decay)
+    fitting.module.train()
     total, seen = 0.0, 0
     for step, (images, labels) in enumerate(batches):  # (b, h, w, c) uint8, (b,) int64
-        for group in optimizer.param_groups:
-            group["lr"] = lr_start + (lr_end - lr_start) * step / len(batches)
-        with _autocast(precision):
-            logits = module(images)  # (b, classes)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        total, seen = total + loss.item() * len(labels), seen + len(labels)
+        rate = rates[0] + (rates[1] - rates[0]) * step / len(batches)
+        total += fitting.step(images, labels, rate, rng).item() * len(labels)
+        seen += len(labels)
+        after()
     return total / max(seen, 1)
 
 
@@ -186,9 +196,10 @@ def evaluate(module: nn.Module, batches: Batches, *, precision: Precision = "fp3
     """
     module.eval()
     total, correct, seen = 0.0, 0, 0
-    with torch.inference_mode(), _autocast(precision):
+    device = next(module.parameters()).device
+    with torch.inference_mode(), _autocast(precision, device.type):
         for images, labels in batches:  # (b, h, w, c) uint8, (b,) int64
-            logits = module(images).float()  # (b, classes)
+            logits = module(images.to(device)).float().cpu()  # (b, classes)
             total += functional.cross_entropy(logits, labels, reduction="sum").item()
             correct += int((logits.argmax(dim=1) == labels).sum().item())
             seen += len(labels)

@@ -14,12 +14,10 @@ Dirichlet 0.3 (0.230 against 0.294). Without shifts by blocks, 20 rounds on 10,0
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
-
-from blindsight.trainer.stems import stem_for
 
 WIDTHS: Final = (64, 128, 256)
 """Channels after the stem and after each group."""
@@ -73,17 +71,18 @@ class Small(nn.Module):
     """Block stem, two groups of a residual unit each, global mean, linear head.
 
     Args:
-        unit: ``byte``, ``nibble`` or ``bit``.
-        block: edge of the stem's blocks in pixels.
-        shape: (h, w, c) of one encrypted image.
+        stem: from (b, h, w, c) uint8 to (b, 64, *grid).
+        grid: feature positions (rows, columns) behind the stem.
         classes: number of classes.
-        upsample: feature positions per block edge.
     """
 
-    def __init__(self, *, unit: str, block: int, shape: tuple[int, int, int], classes: int, upsample: int) -> None:
+    WIDTH: ClassVar = WIDTHS[0]
+    PATCHES: ClassVar = False
+
+    def __init__(self, stem: nn.Module, grid: tuple[int, int], classes: int) -> None:
         super().__init__()
         first, second, third = WIDTHS
-        self.stem = stem_for(unit, block, shape, width=first, upsample=upsample)
+        self.stem = stem
         self.groups = nn.Sequential(_group(first, second), _group(second, third))
         self.head = nn.Linear(third, classes)
 
