@@ -156,6 +156,15 @@ def test_the_same_seed_gives_the_same_model_for_any_number_of_workers(result, ou
     assert trained(tmp_path / "out") == trained(out)
 
 
+def test_a_simulation_that_stopped_before_training_goes_on_to_the_same_model(result, out, tmp_path, capsys):
+    game = ["simulate", *GAME, "--out", str(tmp_path / "out")]
+    assert main([*game, "--until", "publish"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["datasets"]) == 6
+    assert main([*game, "--resume"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["model"], again["accuracy"]) == (result["model"], result["accuracy"])
+
+
 def test_another_seed_gives_another_model_and_other_keys(result, out, tmp_path, capsys):
     assert main(["simulate", *GAME, "--out", str(tmp_path / "out"), "--seed", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["model"] != result["model"]

@@ -31,6 +31,38 @@ def test_views_that_cannot_be_made_are_refused(count, crop):
         Views(count, crop)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"jitter": -0.1}, "--jitter must be 0 or from 0.01 to 1, got -0.1"),
+        ({"jitter": 1.5}, "--jitter must be 0 or from 0.01 to 1, got 1.5"),
+        ({"jitter": 0.001}, "--jitter must be 0 or from 0.01 to 1, got 0.001"),
+        ({"jitter": float("nan")}, "--jitter must be 0 or from 0.01 to 1, got nan"),
+        ({"cutout": -1}, "--cutout must be 0 or the side of a square in pixels, got -1"),
+    ],
+)
+def test_changes_that_cannot_be_made_are_refused(changes, words):
+    with pytest.raises(DataError, match=words):
+        Views(2, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"jitter": 0.4}, {"cutout": 2}], ids=str)
+def test_a_single_view_that_is_to_differ_is_refused(changes):
+    with pytest.raises(DataError, match="all views but the first, and there is only 1") as caught:
+        Views(1, **changes)
+    assert caught.value.hint == "--views 2"
+
+
+@pytest.mark.parametrize(
+    ("views", "words"),
+    [(Views(2, 8), "too small for shifts of 8 pixels"), (Views(2, 2, cutout=8), "too small for a cutout of 8 pixels")],
+    ids=["crop", "cutout"],
+)
+def test_views_that_the_images_are_too_small_for_are_refused_by_the_plan_already(world, file, views, words):
+    with pytest.raises(DataError, match=f"8x8 images are {words}"):
+        plans.plan_of(world, file, views=views)
+
+
 def test_the_key_follows_from_secret_federation_epoch_and_descriptor(world, file):
     made = plans.plan_of(world, file)
     assert made.key == scheme_key(world.secret, world.log.fed, 1, made.descriptor.digest)
@@ -49,6 +81,16 @@ def test_the_description_says_how_many_views_there_are(world):
     assert Views().words() == "1 view an image (the image itself)"
     assert Views(3, 2, mirror=True).words().startswith("3 views an image")
     assert "mirrored" in Views(3, 2, mirror=True).words()
+
+
+def test_the_description_says_how_views_differ():
+    before = "3 views an image: the image itself, then shifts of up to 2 pixels"
+    assert Views(3, 2).words() == before
+    assert Views(3, 2, mirror=True).words() == before + ", every second one mirrored"
+    assert Views(3, 2, jitter=0.4).words() == before + ", colour jitter of strength 0.4"
+    assert Views(3, 2, cutout=8).words() == before + ", a square of 8 pixels covered with the mean colour"
+    every = Views(3, 2, mirror=True, jitter=0.25, cutout=8).words()
+    assert every.startswith(before + ", every second one mirrored, colour jitter of strength 0.25, a square of 8")
 
 
 def test_a_scheme_that_the_epoch_does_not_allow_is_refused_with_what_is_allowed(world, file):
@@ -78,6 +120,8 @@ def test_equal_plans_have_equal_digests(world, file):
         {"name": "cats"},
         {"split_name": "val"},
         {"views": Views(2, 1)},
+        {"views": Views(2, jitter=0.1)},
+        {"views": Views(2, cutout=2)},
         {"scheme": ("le", {"block": 8})},
         {"fit": Fit("pad")},
         {"classes": ("cat", "dog", "elk")},
@@ -86,7 +130,8 @@ def test_equal_plans_have_equal_digests(world, file):
     ids=lambda change: next(iter(change)),
 )
 def test_the_digest_changes_with_whatever_decides_the_shards(world, file, change):
-    assert plans.plan_of(world, file, **change).digest != plans.plan_of(world, file).digest
+    before = {"views": Views(2)} if "views" in change else {}
+    assert plans.plan_of(world, file, **change).digest != plans.plan_of(world, file, **before).digest
 
 
 def test_the_digest_changes_with_the_labels(world, file):

@@ -154,6 +154,15 @@ def test_every_second_view_is_mirrored_when_that_is_asked_for(world, file, tmp_p
     assert as_set(decrypted(tmp_path, world)) == as_set(both)
 
 
+def test_changed_colours_and_squares_are_published_and_stated(world, file, tmp_path):
+    views = Views(3, 2, mirror=True, jitter=0.4, cutout=3)
+    plans.written(plans.plan_of(world, file, views=views), world, tmp_path)
+    found = as_set(decrypted(tmp_path, world))
+    assert (len(found), set(as_set(plans.images(24))) < set(found)) == (72, True)
+    stated = manifest.load(tmp_path, world.log).predicate["dataset"]["description"]
+    assert stated == f"{views.words()}; fit refuse; 24 images; labels are plain"
+
+
 def test_images_without_labels_are_published_without_a_task(world, tmp_path):
     source = plans.save(tmp_path / "bare.npz", labelled=False)
     plans.written(plans.plan_of(world, source), world, tmp_path / "out")

@@ -258,6 +258,31 @@ def overrides(desk: Desk) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def test_the_manifest_states_how_views_differ(desk):
+    folder = desk.publish("--views", "3", "--crop", "1", "--jitter", "0.4", "--cutout", "2")
+    stated = desk.stated(folder)
+    assert stated["rows"] == 3 * 24
+    words = (
+        "shifts of up to 1 pixels, colour jitter of strength 0.4, a square of 2 pixels covered with the mean colour;"
+    )
+    assert words in stated["dataset"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        (("--views", 2, "--jitter", 2), "--jitter must be 0 or from 0.01 to 1, got 2.0"),
+        (("--views", 2, "--cutout", -1), "--cutout must be 0 or the side of a square in pixels, got -1"),
+        (("--views", 2, "--cutout", 8), "8x8 images are too small for a cutout of 8 pixels"),
+        (("--jitter", 0.4), "jitter and cutout change all views but the first, and there is only 1"),
+    ],
+    ids=str,
+)
+def test_views_that_cannot_be_made_are_refused_before_anything_is_written(desk, words, refusal):
+    assert f"error: {refusal}" in desk.refused("anna", "publish", desk.file, *words)[1]
+    assert not (desk.root / "anna" / "datasets").exists()
+
+
 def test_an_epoch_that_somebody_warns_of_is_refused_with_what_to_type(desk):
     desk.warn()
     code, err = desk.refused("anna", "publish", desk.file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from blindsight.holder import rotation
+from blindsight.holder.absorption import absorbs
 from blindsight.protocol import bundle, manifest
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.scheme import SCHEMES, Descriptor
@@ -86,15 +87,41 @@ def test_a_model_under_a_scheme_with_a_lossless_stem_can_be_re_keyed(life, world
     bundles.write(models(life) / "pets", world)
     (model,) = cost(life).models
     assert (model.name, model.epoch, model.scheme, model.rekeyable) == ("pets", 1, "le", True)
-    assert cost(life).sentences()[-1] == "model pets, epoch 1, scheme le: can be re-keyed without training"
+    assert cost(life).sentences()[-1] == (
+        "model pets, epoch 1, scheme le: can be re-keyed without training: blindsight holder rekey BUNDLE --to-epoch N"
+    )
 
 
 @pytest.mark.parametrize("scheme", sorted({name for name, _ in SCHEMES}))
 def test_the_schemes_say_which_models_have_to_be_trained_again(scheme):
-    absorbed = scheme in ("plain", "le", "block-shuffle")  # by the one first layer that networks have
-    model = rotation.Trained("pets", 1, scheme, rotation.absorbed(Descriptor.of(scheme, (8, 8, 3)).traits))
-    (_, sentence) = rotation.Cost((), (model,)).sentences()
-    assert sentence.endswith("re-keyed without training" if absorbed else "has to be trained again")
+    for network, absorbed in (
+        ("small", ("plain", "le", "block-shuffle")),
+        ("vit", ("plain", "le", "block-shuffle", "vit-block")),
+    ):
+        arch = {"id": network, "params": {}}
+        model = rotation.Trained("pets", 1, scheme, absorbs(Descriptor.of(scheme, (8, 8, 3)).traits, arch))
+        (_, sentence) = rotation.Cost((), (model,)).sentences()
+        assert ("holder rekey" in sentence) == (scheme in absorbed)
+        assert ("has to be trained again" in sentence) == (scheme not in absorbed)
+
+
+def test_a_model_whose_first_layer_sees_too_little_has_to_be_trained_again(life, world):
+    params = bundles.PARAMETERS | {"unit": "byte"}
+    content = bundles.files(**{bundle.CONFIG: bundle.config_file("linear", params)})
+    bundles.write(models(life) / "pets", world, content, arch={"id": "linear", "params": params})
+    assert [model.rekeyable for model in cost(life).models] == [False]
+
+
+def test_a_re_keyed_model_is_listed_with_its_present_epoch(life, world):
+    first = bundle.read_statement(bundles.write(models(life) / "pets", world))
+    anna = life.keys["anna"]
+    derived = {"by": anna.entry.fpr, "how": "rekeyed", "origin": first.mid, "epochs": [1]}
+    stated = bundles.predicate(world) | {"serial": 2, "derived": derived}
+    bundle.make(models(life) / "again", anna, stated, bundles.files(**{bundle.ORIGIN: first.to_bytes()}))
+    assert [(model.name, model.epoch) for model in cost(life).models] == [("pets", 1), ("pets", 1)]
+    spoilt = worlds.spoilt(bundle.read_statement(models(life) / "again"))
+    (models(life) / "again" / bundle.STATEMENT).write_bytes(spoilt.to_bytes())
+    assert len(cost(life).models) == 1
 
 
 def test_a_model_whose_statement_does_not_verify_is_passed_over(life, world):

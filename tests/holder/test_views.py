@@ -1,9 +1,13 @@
 """Views: what they are made of, and what they do not depend on."""
 
+import hashlib
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from blindsight.holder.views import view_of_each
+from blindsight.holder.views import demand_room, view_of_each
 from blindsight.protocol.errors import DataError
 
 SEED = bytes(range(32))
@@ -17,13 +21,13 @@ def names(images):
     return [f"train/{place}" for place in range(len(images))]
 
 
-def make(images, count=4, *, seed=SEED, ids=None, crop=4, mirror=True):
+def make(images, count=4, *, seed=SEED, ids=None, crop=4, mirror=True, **more):
     """All views of each image, one image after another."""
     each = [name for name in (names(images) if ids is None else ids) for _ in range(max(count, 1))]
     wanted = np.tile(np.arange(count), len(images))
     repeated = np.repeat(images, max(count, 1), axis=0)
     repeated.flags.writeable = False
-    return view_of_each(repeated, wanted, count, seed=seed, ids=each, crop=crop, mirror=mirror)
+    return view_of_each(repeated, wanted, count, seed=seed, ids=each, crop=crop, mirror=mirror, **more)
 
 
 def positions(view, image, crop):
@@ -105,7 +109,135 @@ def test_images_smaller_than_the_shift_are_refused():
     assert "--crop 0" in refusal.value.hint
 
 
-@pytest.mark.parametrize(("count", "crop", "ids"), [(0, 4, ["a"]), (2, -1, ["a"]), (2, 4, [])])
-def test_nonsense_is_a_callers_bug(count, crop, ids):
+@pytest.mark.parametrize(
+    ("count", "changes"),
+    [
+        (0, {}),
+        (2, {"crop": -1}),
+        (2, {"ids": []}),
+        (2, {"cutout": -1}),
+        (2, {"jitter": -0.1}),
+        (2, {"jitter": 1.1}),
+        (2, {"jitter": float("nan")}),
+    ],
+)
+def test_nonsense_is_a_callers_bug(count, changes):
     with pytest.raises(ValueError, match="expected"):
-        make(pixels(1, 16, 16, 3), count, crop=crop, ids=ids)
+        make(pixels(1, 16, 16, 3), count, **{"ids": ["a"]} | changes)
+
+
+# Digests made by the first version of this module, which cut one image after another: what is published twice must be
+# the same twice, whatever version publishes it.
+CUT = [
+    ((3, 16, 16, 3), 4, True, "4460d5db5b614f1682da82d77aa6dc9152b50ad2d3f1905438e830457eb692a2"),
+    ((5, 9, 12, 1), 8, True, "f31f72914f87f0d06a527ca545cec5b91f07539e226bacfda6aa9d976636863d"),
+    ((3, 8, 6, 3), 0, False, "fa540c72271986d59401393b3dd67bb5da4f96c4c1cfb8e61907a8a60ec32e45"),
+]
+RETOUCHED = "0f442f0ef4fe65265c3041ec8d6fbc4407cfbcb091bc4676ec00c31ca1595e8d"
+
+
+def digest(views):
+    return hashlib.sha256(views.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("shape", "crop", "mirror", "expected"), CUT)
+def test_views_are_what_they_have_always_been(shape, crop, mirror, expected):
+    assert digest(make(pixels(*shape), 5, crop=crop, mirror=mirror)) == expected
+
+
+def test_changed_colours_and_squares_are_the_same_on_every_machine():
+    assert digest(make(pixels(3, 16, 16, 3), 5, jitter=0.4, cutout=6)) == RETOUCHED
+
+
+OPTIONS = [{"jitter": 0.4}, {"cutout": 6}, {"jitter": 1.0, "cutout": 7}]
+
+
+@st.composite
+def _games(draw):
+    """Images, and options that they are large enough for."""
+    shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(1, 12), st.sampled_from((1, 3))))
+    most = min(shape[1:3]) - 1
+    options = {"crop": draw(st.integers(0, most)), "mirror": draw(st.booleans())}
+    options |= {"jitter": draw(st.sampled_from((0.0, 0.01, 0.4, 1.0))), "cutout": draw(st.integers(0, most))}
+    return pixels(*shape), draw(st.integers(2, 5)), options
+
+
+@given(_games())
+@settings(max_examples=60, deadline=None)
+def test_views_of_any_images_are_such_images_and_begin_with_the_image_itself(game):
+    images, count, options = game
+    views = make(images, count, **options)
+    assert (views.shape, views.dtype) == ((count * len(images), *images.shape[1:]), np.uint8)
+    assert np.array_equal(views[::count], images)
+    assert np.array_equal(make(images, count, **options), views)
+
+
+@given(_games(), st.integers(1, 4), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_a_view_follows_from_seed_id_and_number_alone(game, more, chance):
+    images, count, options = game
+    views = make(images, count + more, **options).reshape(len(images), count + more, *images.shape[1:])
+    rows = [(chance.randrange(len(images)), chance.randrange(count)) for _ in range(5)]
+    places, wanted = (np.array(column) for column in zip(*rows, strict=True))
+    ids = [names(images)[place] for place in places]
+    found = view_of_each(images[places], wanted, count, seed=SEED, ids=ids, **options)
+    assert np.array_equal(found, views[places, wanted])
+
+
+def places_of_squares(views, covered):
+    """First and last row and column that differ, for each view that does."""
+    changed = [np.argwhere((view != other).any(axis=2)) for view, other in zip(views, covered, strict=True)]
+    return [(*places.min(axis=0), *places.max(axis=0)) for places in changed if len(places)]
+
+
+def test_changed_colours_leave_the_squares_where_they_are():
+    images = pixels(6, 16, 16, 3)
+    first = places_of_squares(make(images), make(images, cutout=6))
+    assert len(first) == 18
+    assert places_of_squares(make(images, jitter=0.4), make(images, jitter=0.4, cutout=6)) == first
+
+
+def test_a_shift_leaves_colours_as_they_are():
+    images = np.tile(pixels(4, 1, 1, 3), (1, 16, 16, 1))  # of one colour each: a shift shows nothing
+    still = make(images, crop=0, mirror=False, jitter=0.4)
+    assert np.array_equal(make(images, jitter=0.4), still)
+    assert len(np.unique(still, axis=0)) == 16
+
+
+def test_a_covered_view_is_the_view_outside_the_square():
+    images = pixels(6, 16, 16, 3)
+    plain, covered = make(images, jitter=0.4), make(images, jitter=0.4, cutout=6)
+    same = (plain == covered).all(axis=3)
+    assert same[::4].all()
+    for place in set(range(24)) - set(range(0, 24, 4)):
+        assert 0 < (~same[place]).sum() <= 36
+
+
+def test_without_jitter_and_cutout_nothing_else_changes():
+    images = pixels(3, 16, 16, 3)
+    assert np.array_equal(make(images, jitter=0.0, cutout=0), make(images))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_single_view_stays_the_image(options):
+    images = pixels(3, 16, 16, 3)
+    assert np.array_equal(make(images, 1, **options), images)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_another_seed_draws_other_colours_and_squares(options):
+    images = pixels(3, 16, 16, 3)
+    still = {"crop": 0, "mirror": False, **options}
+    assert not np.array_equal(make(images, seed=bytes(32), **still), make(images, **still))
+
+
+def test_images_no_larger_than_the_square_are_refused():
+    with pytest.raises(DataError, match="16x8 images are too small for a cutout of 8 pixels") as refusal:
+        make(pixels(1, 16, 8, 3), cutout=8)
+    assert refusal.value.hint == "use --cutout 0, or --views 1"
+
+
+def test_one_view_needs_no_room():
+    demand_room((2, 2, 3), 1, 4, 8)
+    with pytest.raises(DataError):
+        demand_room((2, 2, 3), 2, 4, 0)

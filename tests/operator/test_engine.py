@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from blindsight.operator.engine import Engine
 from blindsight.operator.graph import demand_self_contained
 from blindsight.protocol.errors import FormatError, SchemeError, ServingError
+from blindsight.protocol.selftest import SelfTest
 from tests.operator import bundles
 from tests.protocol.worlds import LE
 
@@ -44,6 +45,25 @@ def test_an_answer_does_not_depend_on_its_batch(engine):
 
 def test_it_warms_up(engine):
     engine.warm_up()
+
+
+def test_it_answers_a_self_test_as_the_network_did(engine):
+    pictures = bundles.images(8)
+    assert engine.demand_answers(SelfTest(pictures, bundles.expected(pictures))) < 1e-5
+
+
+@pytest.mark.parametrize("parts", [0.9, 1.1, -1.1])
+def test_answers_beyond_the_tolerance_are_refused_and_those_within_are_not(engine, parts):
+    pictures = bundles.images(8)
+    logits = engine.infer(pictures)
+    place = np.unravel_index(np.abs(logits).argmin(), logits.shape)
+    logits[place] += parts * SelfTest(pictures, logits).tolerance
+    test = SelfTest(pictures, logits)
+    if abs(parts) < 1:
+        assert engine.demand_answers(test) == pytest.approx(parts * test.tolerance, rel=1e-2)
+        return
+    with pytest.raises(ServingError, match="its self-test differs by"):
+        engine.demand_answers(test)
 
 
 @pytest.mark.parametrize(

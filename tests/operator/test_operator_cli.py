@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from blindsight.cli import main
 from blindsight.operator.admission import Terms
@@ -14,6 +15,7 @@ from blindsight.operator.cli import _facts
 from blindsight.operator.engine import Engine
 from blindsight.protocol import bundle
 from blindsight.protocol.scheme import Descriptor
+from blindsight.protocol.selftest import SelfTest
 from tests.operator import bundles
 from tests.protocol import worlds
 from tests.protocol.worlds import CLASSES
@@ -82,6 +84,91 @@ def test_check_refuses_a_changed_model(run, world, tmp_path):
 def test_check_refuses_a_signed_model_that_does_not_run(run, world, tmp_path):
     signed = bundles.write(tmp_path / "b", world, bundles.files(**{bundle.MODEL: b"junk"}))
     assert run("check", model=signed)[0] == 1
+
+
+# The self-test.
+
+
+def with_self_test(world, folder, logits=None, **changes):
+    """A bundle with a self-test, by default the right one."""
+    pictures = bundles.images(8)
+    test = SelfTest(pictures, bundles.expected(pictures) if logits is None else logits)
+    return bundles.write(folder, world, bundles.files(**{bundle.SELFTEST: test.to_bytes(), **changes}))
+
+
+def test_check_prints_what_the_self_test_gave(run, world, tmp_path):
+    own = with_self_test(world, tmp_path / "b")
+    status, lines = run("check", model=own)
+    line = next(line for line in lines if line.startswith("self-test"))
+    assert (status, line.split()[1:-1]) == (0, ["8", "images,", "largest", "difference"])
+    found = json.loads(run("check", "--json", model=own)[1][0])["self_test"]
+    assert found["images"] == 8
+    assert 0 <= found["largest_difference"] < 1e-5
+
+
+def test_a_bundle_without_a_self_test_is_accepted_and_check_says_so(run):
+    status, lines = run("check")
+    assert (status, next(line for line in lines if line.startswith("self-test")).split()) == (0, ["self-test", "none"])
+    assert json.loads(run("check", "--json")[1][0])["self_test"] is None
+
+
+@pytest.mark.parametrize("verb", ["check", "predict"])
+def test_a_model_that_answers_otherwise_is_refused_before_any_image(run, world, tmp_path, labelled, verb):
+    other = bundles.onnx_model(numpy_helper.from_array(bundles.WEIGHT * np.float32(1.01), "weight"))
+    own = with_self_test(world, tmp_path / "b", **{bundle.MODEL: other})
+    status, lines = run(verb, *([labelled] if verb == "predict" else []), "--json", model=own)
+    error = json.loads(lines[0])["error"]
+    assert (status, len(lines), error["code"]) == (1, 1, "E_SERVING")
+    assert "self-test differs" in error["message"]
+
+
+@pytest.mark.parametrize("logits", [np.zeros((8, 4), np.float32), np.zeros((8, 2), np.float32)])
+def test_a_self_test_for_other_classes_is_refused(run, world, tmp_path, logits):
+    status, lines = run("check", "--json", model=with_self_test(world, tmp_path / "b", logits))
+    assert (status, json.loads(lines[0])["error"]["code"]) == (1, "E_FORMAT")
+
+
+def test_a_damaged_self_test_is_refused(run, world, tmp_path):
+    own = with_self_test(world, tmp_path / "b", **{bundle.SELFTEST: b"junk"})
+    status, lines = run("check", "--json", model=own)
+    assert (status, json.loads(lines[0])["error"]["code"]) == (1, "E_SHARD")
+
+
+# Figures and where a model comes from.
+
+
+def test_for_people_the_figures_of_a_holder_stand_beside_its_label(loaded, world):
+    member, gone = world.keys[0].entry, "ab" * 32
+    metrics = {"val-n": "9", f"holder/{member.fpr}/val-n": "5", f"holder/{gone}/val-n": "4"}
+    under = dataclasses.replace(loaded, predicate={**loaded.predicate, "metrics": metrics})
+    shown = _facts(under, world.log, as_json=False)
+    assert shown["metrics"] == {"val-n": "9"}
+    assert shown[f"metrics of {member.label}"] == {"val-n": "5"}
+    assert shown[f"holder/{gone}"] == {"val-n": "4"}
+    assert _facts(under, world.log, as_json=True)["metrics"] == metrics
+
+
+@pytest.mark.parametrize(
+    ("derived", "key", "words"),
+    [
+        ({"how": "rekeyed", "epochs": [1, 2]}, "rekeyed", "by ward-a; before for epoch 1, 2"),
+        ({"how": "imported", "epochs": []}, "imported", "by ward-a"),
+    ],
+)
+def test_who_re_keyed_or_imported_a_model_is_said(loaded, world, derived, key, words):
+    under = dataclasses.replace(loaded, signer="ward-a", predicate={**loaded.predicate, "derived": derived})
+    assert _facts(under, world.log, as_json=False)[key] == words
+    as_json = _facts(under, world.log, as_json=True)
+    assert (as_json["derived"], as_json["signed by"]) == (derived, "ward-a")
+
+
+def test_a_model_that_nobody_here_trained_has_no_trainer(loaded, world):
+    under = dataclasses.replace(loaded, trainer=None)
+    assert _facts(under, world.log, as_json=True)["trainer"] is None
+    assert _facts(under, world.log, as_json=False)["trainer"] == "nobody of this federation"
+
+
+# Predicting.
 
 
 def test_predict_prints_a_line_an_image_and_the_accuracy_last(run, labelled):

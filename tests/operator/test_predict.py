@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from blindsight.operator import inputs, predict
 from blindsight.operator.admission import Terms
@@ -46,16 +44,9 @@ def test_a_score_counts_hits():
     assert (score.n, score.hits, score.accuracy) == (2, 1, 0.5)
 
 
-@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_holds_the_share_and_stays_between_0_and_1(counts):
-    hits, n = counts
-    low, high = predict.wilson(hits, n)
-    assert 0 <= low <= hits / n + 1e-12
-    assert hits / n - 1e-12 <= high <= 1
-
-
-def test_the_interval_is_wilsons():
-    assert predict.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, table I, method 3
+def test_a_score_comes_with_its_interval():
+    low, high = predict.Score(263, 81).to_json()["interval"]
+    assert (low, high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
 
 
 def test_probabilities_add_up_to_one_for_logits_of_any_size():

@@ -38,11 +38,34 @@ KINDS = {
     "shard": "shard",
     "bundle": "model bundle",
     "statement": "model bundle statement",
+    "rekeyed": "model bundle",
+    "imported": "model bundle",
+    "imported_statement": "model bundle statement",
     "weights": "tensor file",
     "keystore": "keystore",
     "box": "drop-box",
 }
 LOGLESS = {"card", "genesis", "partial", "box", "join", "log"}
+
+
+def derived(world, how, **more):
+    """What a holder states of a model that no trainer signed for its present key."""
+    parts = {"by": world.keys[0].entry.fpr, "how": how, "origin": None, "epochs": []} | more
+    return bundles.predicate(world) | {"derived": parts}
+
+
+def rekeyed(world, first, folder):
+    """The same model as if it had been re-keyed."""
+    again = bundles.files(**{bundle.ORIGIN: first.to_bytes()})
+    stated = derived(world, "rekeyed", origin=first.mid, epochs=[1]) | {"serial": 2, "supersedes": first.mid}
+    bundle.make(folder, world.keys[0], stated, again)
+    return folder
+
+
+def imported(world, folder):
+    """A model that a holder brought in."""
+    bundle.make(folder, world.keys[0], derived(world, "imported") | {"trainer": None}, bundles.files())
+    return folder
 
 
 def others(world, sessions):
@@ -85,6 +108,7 @@ def made(tmp_path_factory):
     (root / "exported.log").write_bytes(logfile.log_bytes(log))
     data = bundles.write_data_set(root / "data", WORLD)
     model = bundles.write(root / "bundle", WORLD)
+    brought = imported(WORLD, root / "imported")
     return {
         "card": Path(box.put_card(WORLD.keys[0], worlds.CREATED)),
         "genesis": Path(box.put_record(log.records[0], log.fed, 0, me)),
@@ -100,6 +124,9 @@ def made(tmp_path_factory):
         "shard": data / "shards" / "00000.safetensors",
         "bundle": model,
         "statement": model / bundle.STATEMENT,
+        "rekeyed": rekeyed(WORLD, bundle.read_statement(model), root / "rekeyed"),
+        "imported": brought,
+        "imported_statement": brought / bundle.STATEMENT,
         "weights": model / bundle.WEIGHTS,
         "keystore": worlds.keystore_of(root, "site").path,
         "box": box.transport.root,
@@ -139,7 +166,10 @@ def test_with_the_log_nothing_is_left_unchecked(inspect, made, name):
     assert "unchecked" not in inspect(made[name], log=True)[1]
 
 
-@pytest.mark.parametrize("name", sorted(set(KINDS) - {"data", "bundle", "box", "shard", "weights"}))
+FOLDERS = {"data", "bundle", "box", "rekeyed", "imported"}
+
+
+@pytest.mark.parametrize("name", sorted(set(KINDS) - FOLDERS - {"shard", "weights"}))
 def test_a_flipped_byte_in_a_document_is_found_with_the_log(inspect, made, name, tmp_path):
     data = bytearray(made[name].read_bytes())
     data[len(data) // 2] ^= 1
@@ -163,6 +193,30 @@ def test_a_changed_file_makes_its_folder_broken(inspect, made, name, file, tmp_p
     (folder / file).write_bytes(data)
     status, report = inspect(folder)
     assert (status, report["verifies"], report["code"]) == (1, "no", "E_SHA")
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_who_re_keyed_a_model_and_from_what_is_said(inspect, made, log):
+    report = inspect(made["rekeyed"], log=log)[1]
+    anna, lab = (key.entry.label if log else key.entry.code for key in (WORLD.keys[0], bundles.TRAINER))
+    assert (report["re-keyed_by"], report["trainer"], report["from_epochs"]) == (anna, lab, [1])
+    assert report["first_statement"] == bundle.read_statement(made["bundle"]).mid[:12]
+    assert "re-keyed_by" not in inspect(made["bundle"], log=log)[1]
+
+
+@pytest.mark.parametrize("name", ["imported", "imported_statement"])
+@pytest.mark.parametrize("log", [False, True])
+def test_an_imported_model_has_no_trainer(inspect, made, name, log):
+    report = inspect(made[name], log=log)[1]
+    anna = WORLD.keys[0].entry
+    assert (report["imported_by"], report["trainer"]) == (anna.label if log else anna.code, "nobody of this federation")
+
+
+def test_a_changed_first_statement_makes_its_folder_broken(inspect, made, tmp_path):
+    folder = shutil.copytree(made["rekeyed"], tmp_path / "copy")
+    (folder / bundle.ORIGIN).write_bytes((folder / bundle.STATEMENT).read_bytes())
+    status, report = inspect(folder)
+    assert (status, report["code"]) == (1, "E_SHA")
 
 
 def test_who_signed_a_genesis_and_who_is_missing_is_said(inspect, made):

@@ -71,6 +71,43 @@ def test_at_most_five_hundred_are_held_out():
     assert MOST_VAL == 500
 
 
+@pytest.mark.parametrize("val", [0, 1, 39])
+def test_so_many_are_held_out_as_are_asked_for(source, tmp_path, val):
+    settings = dataclasses.replace(source, val=val)
+    deal(settings, tmp_path)
+    sizes = {"train": 40 - val, "val": val, "test": 10}
+    for parts in splits(tmp_path, settings).values():
+        assert {name: len(part[0]) for name, part in parts.items()} == {n: size for n, size in sizes.items() if size}
+
+
+def test_holding_out_others_leaves_the_partition_as_it_is(source, tmp_path):
+    found = []
+    for val in (None, 7):
+        settings, out = dataclasses.replace(source, val=val), tmp_path / str(val)
+        out.mkdir()
+        deal(settings, out)
+        found.append({name: held({name: parts}, "train", "val") for name, parts in splits(out, settings).items()})
+    assert found[0] == found[1]
+
+
+def test_a_holder_with_too_few_images_to_hold_out_is_named_before_anything_is_dealt(source, tmp_path):
+    settings = dataclasses.replace(source, val=40)
+    for refuse in (demand_dealable, deal):
+        with pytest.raises(DataError, match="holder-1 has 40 training images, too few to hold out 40"):
+            refuse(settings, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("changes", [{"crop": 8}, {"cutout": 8}], ids=str)
+def test_views_that_the_images_are_too_small_for_are_refused_before_anything_is_dealt(source, tmp_path, changes):
+    settings = dataclasses.replace(source, views=2, **changes)
+    for refuse in (demand_dealable, deal):
+        with pytest.raises(DataError, match="8x8 images are too small for") as caught:
+            refuse(settings, tmp_path / "out")
+        assert "--views 1" in caught.value.hint
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_what_was_dealt_is_said(source, tmp_path):
     dealt = deal(source, tmp_path)
     assert (dealt.name, dealt.classes, dealt.tests) == ("pets", ("cat", "dog", "owl"), 30)

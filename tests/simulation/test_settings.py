@@ -24,7 +24,20 @@ def test_a_limit_leaves_one_image_at_least():
         Settings(limit=0)
 
 
-@pytest.mark.parametrize("changes", [{"scheme": "rot13"}, {"partition": "evenly"}, {"views": 0}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scheme": "rot13"},
+        {"partition": "evenly"},
+        {"views": 0},
+        {"views": 2, "crop": -1},
+        {"views": 2, "jitter": 1.5},
+        {"views": 2, "cutout": -1},
+        {"jitter": 0.5},
+        {"val": -1},
+    ],
+    ids=str,
+)
 def test_what_nobody_can_play_is_refused_before_a_folder_is_claimed(changes, tmp_path):
     with pytest.raises(BlindsightError):
         Settings(**changes).begin(tmp_path / "out", resume=False)
@@ -72,9 +85,29 @@ def test_the_same_settings_go_on(tmp_path, params):
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
+def test_what_an_older_simulation_does_not_say_is_the_default(tmp_path):
+    SETTINGS.begin(tmp_path, resume=False)
+    stored = json.loads((tmp_path / FILE_NAME).read_bytes())
+    older = {name: value for name, value in stored.items() if name not in {"crop", "jitter", "cutout", "val"}}
+    (tmp_path / FILE_NAME).write_text(json.dumps(older))
+    with pytest.raises(DataError, match=r"with other settings: crop, val$"):
+        dataclasses.replace(SETTINGS, crop=2, val=5).begin(tmp_path, resume=True)
+    SETTINGS.begin(tmp_path, resume=True)
+    assert json.loads((tmp_path / FILE_NAME).read_bytes()) == stored
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 1}, {"holders": 3}, {"options": ()}, {"limit": 5}, {"rounds": 6}, {"params": {"block": "8"}}],
+    [
+        {"crop": 3},
+        {"val": 5},
+        {"seed": 1},
+        {"holders": 3},
+        {"options": ()},
+        {"limit": 5},
+        {"rounds": 6},
+        {"params": {"block": "8"}},
+    ],
     ids=lambda c: next(iter(c)),
 )
 def test_other_settings_do_not_go_on_and_are_named(tmp_path, changes):

@@ -8,11 +8,12 @@ import shutil
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.manifest import FILE_NAME
 from blindsight.trainer import client_app, inprocess, server_app, weights
+from blindsight.trainer.checkpoint import resume
 from blindsight.trainer.inprocess import InProcessGrid
 from blindsight.trainer.job import Job
 from blindsight.trainer.model import model_for
@@ -170,3 +171,67 @@ def test_a_node_whose_shards_are_damaged_is_refused_before_the_first_round(job, 
     with pytest.raises(FederationError, match="train split: shards/"):
         served(job, [node(copy, folders[1]), node(*folders[2:])])
     assert not (job / "last.safetensors").exists()
+
+
+# Second moments for the first layer.
+
+WHITENED = dataclasses.replace(CONFIG, whiten=True)
+
+
+def moments(folders, **told):
+    """The answer of one node, told so, to the question for second moments."""
+    grid = InProcessGrid(client_app.app, [node(*folders) | told], WHITENED.to_flower(), 1)
+    (number,) = grid.get_node_ids()
+    question = RecordDict({"config": ConfigRecord({"v": 1})})
+    (reply,) = grid.send_and_receive([Message(question, number, "query.moments")])
+    return reply.content
+
+
+def test_a_node_answers_with_one_sum_over_its_blocks_and_their_number(folders):
+    content = moments(folders[:2])
+    total = content.array_records["arrays"]["moments"].numpy()
+    assert total.shape == (96, 96)
+    assert np.array_equal(total, total.T)
+    assert content.metric_records["metrics"]["blocks"] == 16 * 4
+
+
+def test_a_node_that_is_told_to_keeps_its_moments(folders):
+    content = moments(folders[:2], **{"share-moments": False})
+    assert set(content) == {"metrics"}
+    assert content.metric_records["metrics"]["blocks"] == 0
+
+
+def begun(box, folders, out, *told):
+    """The weights before the first round."""
+    out.mkdir()
+    config = dataclasses.replace(WHITENED, rounds=1, recipe=dataclasses.replace(CONFIG.recipe, lr=1e-8, least_steps=1))
+    Job.of(box, sites.verified(box, folders).manifests, config).save(out)
+    nodes = [node(*folders[:2]) | told[0], node(*folders[2:]) | told[1]]
+    served(out, nodes, config)
+    data = load(tuple(folders[:2]))
+    network = model_for(data.descriptor, data.classes, config)
+    weights.unpack(resume(out, Job.load(out).digest).weights, network)
+    return network.stem.blocks.weight.detach().numpy()
+
+
+def test_the_first_layer_begins_from_those_who_give_their_moments(box, folders, tmp_path):
+    kept = {"share-moments": False}
+    both, first, nobody = (
+        begun(box, folders, tmp_path / f"{place}", *told)
+        for place, told in enumerate([({}, {}), ({}, kept), (kept, kept)])
+    )
+    assert np.allclose(both[:192:2], -both[1:192:2], atol=1e-4)  # after one tiny step
+    assert np.allclose(first[:192:2], -first[1:192:2], atol=1e-4)
+    assert not np.allclose(both, first, atol=1e-2)
+    assert not np.allclose(nobody[:192:2], -nobody[1:192:2], atol=1e-2)
+
+
+def test_moments_of_other_sizes_or_without_end_are_refused():
+    class Reply:
+        def __init__(self, total):
+            self.content = RecordDict({"metrics": MetricRecord({"blocks": 4})})
+            self.content["arrays"] = ArrayRecord({"moments": Array(total)})
+
+    for total in (np.eye(3), np.full((2, 2), np.inf), np.zeros(2)):
+        with pytest.raises(FederationError, match="expected second moments of 2 units"):
+            server_app._moments(Reply(total), 2)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
+from blindsight.protocol import tensorfile
 from blindsight.protocol.errors import BlindsightError, FederationError
 from blindsight.trainer.checkpoint import LAST, Checkpoint, Round, load, resume
 
-HISTORY = (Round(0, 0.1, 2.3, {"aa": 0.1}), Round(1, 0.7, 1 / 3, {"aa": 0.7}), Round(2, 0.5, 1.0, {"aa": 0.5}))
+HISTORY = (
+    Round(0, 0.1, 2.3, {"aa": 0.1}, {"aa": 10}),
+    Round(1, 0.7, 1 / 3, {"aa": 0.7}, {"aa": 10}),
+    Round(2, 0.5, 1.0, {"aa": 0.5}),
+)
 CHECKPOINT = Checkpoint("job", 3, np.linspace(-1, 1, 7, dtype=np.float32), HISTORY)
 
 
@@ -41,6 +49,32 @@ def test_a_checkpoint_of_another_run_is_refused(file):
     with pytest.raises(FederationError, match="belongs to a run with other settings") as caught:
         load(file, "another")
     assert "--out" in caught.value.hint
+
+
+def test_a_checkpoint_that_knows_no_rows_can_still_be_read(tmp_path):
+    old = [dataclasses.asdict(one) for one in HISTORY]
+    for one in old:
+        del one["rows"]
+    state = json.dumps({"job": "job", "round": 3, "history": old})
+    metadata = {"v": 1, "kind": "checkpoint", "state": state}
+    (tmp_path / LAST).write_bytes(tensorfile.to_bytes({"weights": CHECKPOINT.weights}, metadata))
+    found = load(tmp_path / LAST, "job")
+    assert [dataclasses.replace(one, rows={}) for one in HISTORY] == list(found.history)
+    assert found.weights.tobytes() == CHECKPOINT.weights.tobytes()
+
+
+def test_a_history_of_many_rounds_of_many_holders_can_be_read_again(tmp_path):
+    holders = [f"{number:064x}" for number in range(50)]
+    one = Round(0, 0.5, 1.0, dict.fromkeys(holders, 1 / 3), dict.fromkeys(holders, 1000))
+    long = tuple(dataclasses.replace(one, number=number) for number in range(200))
+    Checkpoint("job", 199, CHECKPOINT.weights, long).save(tmp_path / LAST)
+    assert load(tmp_path / LAST, "job").history == long
+
+
+@pytest.mark.parametrize("rows", [{"bb": 1}, {"aa": 1, "bb": 1}, {"aa": -1}])
+def test_rows_of_nobody_or_fewer_than_none_are_no_measurement(rows):
+    with pytest.raises(ValueError, match="expected a number of rows of each of 1 holders"):
+        Round(0, 0.5, 1.0, {"aa": 0.5}, rows)
 
 
 @pytest.mark.parametrize("size", [0, 7, 100, -4])

@@ -13,13 +13,18 @@ from blindsight.cli import main
 from blindsight.protocol import bundle, tensorfile
 from blindsight.protocol.clock import now
 from blindsight.protocol.errors import BlindsightError, FederationError, MembershipError
-from blindsight.trainer import checkpoint, weights
+from blindsight.protocol.interval import wilson
+from blindsight.trainer import checkpoint, fingerprint, weights
+from blindsight.trainer import export as exports
 from blindsight.trainer.checkpoint import BEST, LAST
 from blindsight.trainer.export import export
+from blindsight.trainer.fit import NODES_FILE
 from blindsight.trainer.job import Job
-from blindsight.trainer.model import model_for
+from blindsight.trainer.metrics import metrics_of
+from blindsight.trainer.model import arch_of, model_for
 from blindsight.trainer.networks import build
 from blindsight.trainer.node import load
+from blindsight.trainer.onnx_export import to_onnx
 from blindsight.trainer.shards import EncryptedShards
 from tests.protocol import worlds
 from tests.protocol.worlds import CREATED
@@ -77,6 +82,118 @@ def test_the_bundle_states_run_metrics_and_manifests(world, exported, finished, 
     assert predicate["training"]["manifests"] == sorted(manifest.envelope.mid for manifest in manifests)
     assert (predicate["training"]["rounds"], predicate["training"]["clients"]) == (best.number, 2)
     assert predicate["metrics"]["val-accuracy"] == f"{best.history[-1].accuracy:.6f}"
+
+
+def test_the_bundle_states_how_many_rows_are_behind_its_figures(world, exported, finished):
+    predicate = bundle.load(exported, world.log, now()).predicate
+    best = checkpoint.load(finished / BEST, Job.load(finished).digest).history[-1]
+    low, high = wilson(round(best.accuracy * 14), 14)
+    assert predicate["metrics"] == metrics_of(best)
+    assert predicate["metrics"]["val-n"] == "14"
+    assert (predicate["metrics"]["val-accuracy-low"], predicate["metrics"]["val-accuracy-high"]) == (
+        f"{low:.6f}",
+        f"{high:.6f}",
+    )
+    assert {predicate["metrics"][f"holder/{key.entry.fpr}/val-n"] for key in world.keys} == {"7"}
+
+
+def test_the_bundle_carries_self_test_fingerprint_and_card(world, exported, folders):
+    files = bundle.load(exported, world.log, now()).files
+    assert set(files) == {*bundle.REQUIRED, bundle.SELFTEST, bundle.FINGERPRINT, bundle.CARD}
+    trained_on = [sorted((folder / "shards").iterdir()) for folder in (folders[2], folders[0])]
+    arch = arch_of(load(tuple(folders[:2])).descriptor, 3, CONFIG)
+    wanted = fingerprint.fingerprint_of([path for paths in trained_on for path in paths], arch)
+    assert files[bundle.FINGERPRINT] == fingerprint.to_bytes(wanted)
+    assert b"fingerprint.safetensors" in files[bundle.CARD]
+
+
+def test_the_commands_on_the_card_work(exported, box, capsys):
+    lines = (exported / bundle.CARD).read_text().splitlines()
+    commands = [line for line in lines if line.startswith("blindsight ")]
+    assert len(commands) == 2
+    for command in commands:
+        words = [{"BUNDLE": str(exported), "PLACE": str(box)}.get(word, word) for word in command.split()[1:]]
+        assert main(words) == 0
+    assert "self-test" in capsys.readouterr().out
+
+
+def test_no_image_of_the_training_data_is_in_the_bundle(world, exported, folders):
+    content = b"\0".join(bundle.load(exported, world.log, now()).files.values())
+    seen = 0
+    for place, folder in enumerate(folders):
+        plain, _ = sites.pictures(17, 10 * (place // 2) + place % 2)
+        rows = EncryptedShards(sorted((folder / "shards").iterdir()))
+        for image in (*plain, *rows.__getitems__(range(len(rows)))[0].numpy()):
+            assert image.tobytes() not in content
+            assert image[3].tobytes() not in content  # not even one row of pixels
+            seen += 1
+    assert seen > 100
+
+
+def test_a_model_with_other_weights_is_refused_by_the_self_test_though_its_trainer_signed_it(
+    operator, world, exported, tmp_path
+):
+    loaded = bundle.load(exported, world.log, now())
+    other = build("small", seed=77, **loaded.predicate["arch"]["params"])
+    files = {**loaded.files, bundle.MODEL: to_onnx(other, loaded.shape)}
+    bundle.make(tmp_path / "out", TRAINER, loaded.predicate, files)
+    status, (error,), _ = operator("check", tmp_path / "out")
+    assert (status, error["error"]["code"]) == (1, "E_SERVING")
+    assert "self-test" in error["error"]["message"]
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+def without_shards(finished, run, folders):
+    """The run's folder at a trainer who has these data sets only."""
+    shutil.copytree(finished, run)
+    (run / NODES_FILE).write_text(json.dumps([[str(folder) for folder in folders]]))
+    return run
+
+
+def test_without_the_training_images_there_is_no_fingerprint_and_that_is_said(
+    finished, folders, manifests, tmp_path, told
+):
+    run = without_shards(finished, tmp_path / "run", folders[:2])
+    assert exports._fingerprint(run, manifests, CONFIG, told.append) == {}
+    (sentence,) = told
+    assert "no fingerprint" in sentence
+    assert manifests[2].holder in sentence
+    (run / NODES_FILE).unlink()
+    assert exports._fingerprint(run, manifests, CONFIG, told.append) == {}
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_shards_that_are_not_those_that_were_signed_give_no_fingerprint(
+    finished, folders, manifests, tmp_path, told, damage
+):
+    shutil.copytree(folders[0], tmp_path / "copy")
+    shard = sorted((tmp_path / "copy" / "shards").iterdir())[0]
+    if damage == "gone":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    run = without_shards(finished, tmp_path / "run", [tmp_path / "copy", *folders[1:]])
+    assert exports._fingerprint(run, manifests, CONFIG, told.append) == {}
+    assert shard.name in told[0]
+
+
+def test_a_bundle_without_fingerprint_is_as_good(operator, world, exported, tmp_path):
+    loaded = bundle.load(exported, world.log, now())
+    files = {name: data for name, data in loaded.files.items() if name != bundle.FINGERPRINT}
+    bundle.make(tmp_path / "out", TRAINER, loaded.predicate, files)
+    assert operator("check", tmp_path / "out")[0] == 0
+
+
+def test_a_scheme_that_can_have_no_fingerprint_says_nothing(world, box, finished, tmp_path, told):
+    folder = sites.published(world, 0, tmp_path / "train", scheme=("logistic-xor", {}))
+    manifests = sites.verified(box, [folder]).manifests
+    assert exports._fingerprint(finished, manifests, CONFIG, told.append) == {}
+    assert not told
 
 
 def test_nobody_but_a_trainer_of_the_roster_exports(world, finished, manifests, tmp_path):

@@ -17,12 +17,14 @@ from blindsight.cli.arguments import at_least
 from blindsight.cli.output import emit, emit_json, say
 from blindsight.holder import scheme_options
 from blindsight.protocol.clock import now
+from blindsight.protocol.errors import DataError
 from blindsight.protocol.files import write_whole
 from blindsight.simulation.settings import Settings
 
 if TYPE_CHECKING:
     from blindsight.protocol.scheme import Descriptor
     from blindsight.simulation.outcome import Outcome
+    from blindsight.simulation.published import Published
     from blindsight.trainer.config import RunConfig
 
 SUMMARY = """Play a whole federation on this machine: holders agree on a key, encrypt and publish, a trainer trains with
@@ -40,13 +42,13 @@ def main(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     settings = _settings(options)
     out: Path = options.out or Path("runs") / f"simulation-{now():%Y%m%d-%H%M%S}"
-    _demand_playable(settings, out)
+    _demand_playable(settings, out, options.until)
     settings.begin(out, resume=options.resume)
-    outcome = play(settings, out, options.workers)
+    result = publish(settings, out) if options.until else play(settings, out, options.workers)
     if options.json:
-        emit_json(outcome.to_json())
+        emit_json(result.to_json())
     else:
-        for line in outcome.table():
+        for line in result.table():
             emit(line)
     return 0
 
@@ -64,12 +66,15 @@ def _parser() -> argparse.ArgumentParser:
         "--scheme", default="le", metavar="NAME", help="default: le; blindsight holder schemes lists all"
     )
     scheme_options.add_parameters(parser)
-    parser.add_argument("--views", type=int, default=1, metavar="V", help="encrypted views an image (default: 1)")
+    _add_views(parser)
     parser.add_argument("--partition", default="iid", metavar="P", help="iid, or dirichlet:0.3 (default: iid)")
     parser.add_argument("--network", default="small", metavar="NAME", help="default: small")
     parser.add_argument("--rounds", type=int, default=5, metavar="R", help="default: 5")
     parser.add_argument("--engine", choices=("inprocess", "ray"), default="inprocess", help="default: inprocess")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N training images in all")
+    parser.add_argument(
+        "--val", type=int, metavar="N", help="training images a holder holds out (default: a tenth, at most 500)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (default: 0)")
     parser.add_argument("--control", choices=("plain",), default="", help="also play it without encryption, to compare")
     parser.add_argument("--workers", type=at_least(1), default=os.cpu_count() or 1, help="holders at a time")
@@ -77,9 +82,23 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the run configuration"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/simulation-DATE")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted simulation in --out")
+    parser.add_argument("--resume", action="store_true", help="go on with a simulation in --out that has not ended")
+    parser.add_argument(
+        "--until", choices=("publish",), help="stop when all encrypted images are published and verified; say where"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def _add_views(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--views", type=int, default=1, metavar="V", help="encrypted views an image (default: 1)")
+    parser.add_argument("--crop", type=int, default=4, metavar="PX", help="largest shift of a view (default: 4)")
+    parser.add_argument(
+        "--jitter", type=float, default=0.0, metavar="X", help="change a view's colours by up to X (default: 0)"
+    )
+    parser.add_argument(
+        "--cutout", type=int, default=0, metavar="PX", help="cover a square of this side in a view (default: 0, none)"
+    )
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -88,10 +107,13 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(**{name: getattr(options, name) for name in names}, params=params, options=words)
 
 
-def _demand_playable(settings: Settings, out: Path) -> None:
+def _demand_playable(settings: Settings, out: Path, until: str | None) -> None:
     """Refuse before a folder is claimed what would be refused after it."""
     from blindsight.simulation import dealing
 
+    if settings.val == 0 and until is None:
+        hint = "name a greater --val, or stop before the training with --until publish"
+        raise DataError("--val must be at least 1 to train: the best model is chosen on validation images", hint=hint)
     _config(settings)
     dealing.demand_dealable(settings, out)
 
@@ -106,17 +128,15 @@ def _config(settings: Settings) -> RunConfig:
     )
 
 
-def play(settings: Settings, out: Path, workers: int) -> Outcome:
-    """Play all stages; those that are done already are passed over.
+def publish(settings: Settings, out: Path) -> Published:
+    """Play until the holders' encrypted images are published and verified; what is done already is passed over.
 
     Args:
         settings: what to play.
         out: the simulation's folder.
-        workers: holders that compute at a time.
     """
-    from blindsight.simulation import agreeing, dealing, operating, outcome, training
+    from blindsight.simulation import agreeing, dealing, published, training
 
-    config = _config(settings)
     seconds = _seconds_so_far(out)
     stage = partial(_stage, out, seconds)
     with stage("deal", f"dealing {settings.data} to {settings.holders} holders"):
@@ -127,6 +147,23 @@ def play(settings: Settings, out: Path, workers: int) -> Outcome:
         training.publish_all(settings, out, log)
     with stage("check", "the trainer verifies all manifests"):
         verified = training.check(settings, out, log)
+    return published.Published(settings, out, dealt, log, verified, seconds)
+
+
+def play(settings: Settings, out: Path, workers: int) -> Outcome:
+    """Play all stages; those that are done already are passed over.
+
+    Args:
+        settings: what to play.
+        out: the simulation's folder.
+        workers: holders that compute at a time.
+    """
+    from blindsight.simulation import operating, outcome, training
+
+    config = _config(settings)
+    done = publish(settings, out)
+    log, verified = done.log, done.verified
+    stage = partial(_stage, out, done.seconds)
     with stage("train", f"{settings.rounds} rounds on the {settings.engine} engine"):
         last = training.train(settings, out, config, verified, workers)
     with stage("export", "the trainer exports and signs the best model"):
@@ -134,8 +171,8 @@ def play(settings: Settings, out: Path, workers: int) -> Outcome:
     with stage("predict", "the operator unseals test images and predicts; the holders measure the controls"):
         measured = operating.operate(settings, out, log, trained.bundle)
     with stage("control", "the same federation without encryption") if settings.control else contextlib.nullcontext():
-        control = _play_control(settings, verified.manifests[0].descriptor, out, workers)
-    result = outcome.Outcome(settings, out, dealt, log, verified, trained, measured, control, seconds)
+        control = _play_control(settings, done.descriptor, out, workers)
+    result = outcome.Outcome(settings, out, done.dealt, log, verified, trained, measured, control, done.seconds)
     with stage("report", "writing the report"):
         outcome.write_report(result)
     _write_result(result, out)

@@ -1,7 +1,8 @@
 """Dealing one set of images to simulated holders: each gets an .npz of its own, as if it had always owned it.
 
-Every holder has three splits. ``train`` is dealt by the partition. A tenth of it, at most 500 images, becomes ``val``,
-on which models are compared while training. ``test`` is dealt evenly and touched once, by the operator.
+Every holder has three splits. ``train`` is dealt by the partition. A tenth of it, at most 500 images, or as many as
+``--val`` says, becomes ``val``, on which models are compared while training. ``test`` is dealt evenly and touched once,
+by the operator.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from blindsight.holder import geometry
 from blindsight.holder.sources import Source, Split, open_source
+from blindsight.holder.views import demand_room
 from blindsight.protocol.errors import DataError, SchemeError
 from blindsight.protocol.files import replacing, write_whole
 from blindsight.protocol.scheme import Descriptor, multiple_of
@@ -59,7 +61,8 @@ def deal(settings: Settings, out: Path) -> Dealt:
         out: the simulation's folder.
 
     Raises:
-        DataError: the source has no labels or too few images, or they do not come to one shape.
+        DataError: the source has no labels or too few images, or they do not come to one shape, or are too small for
+            the views.
         SchemeError: E_SCHEME, the scheme has no such parameters, or does not fit the images.
         FormatError: E_FORMAT, a parameter is out of range.
     """
@@ -84,6 +87,7 @@ def demand_dealable(settings: Settings, out: Path) -> None:
         source = open_source(settings.data)
         train, _ = _train_and_test(source, settings)
         _descriptor(source, train, settings)
+        _train_parts(train, settings)
 
 
 def _descriptor(source: Source, train: Split, settings: Settings) -> Descriptor:
@@ -91,20 +95,22 @@ def _descriptor(source: Source, train: Split, settings: Settings) -> Descriptor:
     multiple = multiple_of(settings.scheme, settings.params)
     try:
         shape = geometry.target_shape(source.fit, train.shape, multiple)
-        return Descriptor.of(settings.scheme, shape, settings.params)
+        descriptor = Descriptor.of(settings.scheme, shape, settings.params)
     except (DataError, SchemeError) as error:
         raise type(error)(error.message, code=error.code, hint=error.hint and FIT) from error
+    demand_room(shape, settings.views, settings.crop, settings.cutout)
+    return descriptor
 
 
 def _deal(source: Source, settings: Settings, out: Path) -> dict[str, Any]:
     train, test = _train_and_test(source, settings)
     shape = _descriptor(source, train, settings).shape
-    parts = _parts(train, settings, parse(settings.partition))
+    parts = _train_parts(train, settings)
     tests = _parts(test, settings, Partition())
     counts: list[list[int]] = []
     for name, mine, my_tests in zip(settings.names, parts, tests, strict=True):
         order = np.random.default_rng([settings.seed, len(counts)]).permutation(mine)
-        held = min(int(len(order) * VAL_SHARE), MOST_VAL)
+        held = _held_out(settings, len(order))
         chosen = {"val": train.part(order[:held]), "train": train.part(order[held:]), "test": test.part(my_tests)}
         _write(out / name, source, {n: s for n, s in chosen.items() if len(s)}, shape)
         counts.append(np.bincount(_labels(train)[mine], minlength=len(source.classes)).tolist())
@@ -133,6 +139,21 @@ def _labels(split: Split) -> NDArray[np.int64]:
 
 def _parts(whole: Split, settings: Settings, partition: Partition) -> list[NDArray[np.int64]]:
     return split(_labels(whole), settings.holders, partition, settings.seed)
+
+
+def _train_parts(train: Split, settings: Settings) -> list[NDArray[np.int64]]:
+    """Each holder's training images, ``val`` included; at least one is left to train on."""
+    parts = _parts(train, settings, parse(settings.partition))
+    for name, mine in zip(settings.names, parts, strict=True):
+        if len(mine) <= (held := _held_out(settings, len(mine))):
+            raise DataError(
+                f"{name} has {len(mine)} training images, too few to hold out {held}", hint="name a smaller --val"
+            )
+    return parts
+
+
+def _held_out(settings: Settings, count: int) -> int:
+    return min(int(count * VAL_SHARE), MOST_VAL) if settings.val is None else settings.val
 
 
 def _write(folder: Path, source: Source, splits: Mapping[str, Split], shape: tuple[int, int, int]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blindsight.holder.plan import Views
 from blindsight.protocol.errors import DataError
 from blindsight.protocol.files import write_whole
 from blindsight.protocol.scheme import SCHEMES
@@ -27,11 +28,15 @@ class Settings:
         scheme: name of the encryption scheme.
         params: public parameters of the scheme, name → value as typed; what is left out takes the scheme's default.
         views: encrypted views of each training image.
+        crop: largest shift of a view in pixels.
+        jitter: strength of a view's changes of colour, from 0 to 1.
+        cutout: side of the square that is covered in a view, in pixels.
         partition: ``iid`` or ``dirichlet:ALPHA``.
         network: name of the network.
         rounds: exchanges of weights.
         engine: ``inprocess`` or ``ray``.
         limit: at most so many training images in all; None for no limit.
+        val: training images that each holder holds out for validation; None for a tenth, at most 500.
         seed: everything random follows from it, keys too.
         control: ``plain`` to play the same federation without encryption, or empty.
         options: further keys of the run configuration, ``KEY=VALUE``.
@@ -45,11 +50,15 @@ class Settings:
     scheme: str = "le"
     params: Mapping[str, str] = field(default_factory=dict)
     views: int = 1
+    crop: int = 4
+    jitter: float = 0.0
+    cutout: int = 0
     partition: str = "iid"
     network: str = "small"
     rounds: int = 5
     engine: str = "inprocess"
     limit: int | None = None
+    val: int | None = None
     seed: int = 0
     control: str = ""
     options: tuple[str, ...] = ()
@@ -61,9 +70,23 @@ class Settings:
             raise DataError(f"--limit must be at least 1, got {self.limit}")
         if self.views < 1:
             raise DataError(f"--views must be at least 1, got {self.views}")
+        if self.val is not None and self.val < 0:
+            raise DataError(f"--val must be at least 0, got {self.val}")
+        self.augmentation(mirror=False)
         if self.scheme not in (known := sorted({name for name, _ in SCHEMES})):
             raise DataError(f"--scheme must be one of {', '.join(known)}, got {self.scheme[:40]!r}")
         parse(self.partition)
+
+    def augmentation(self, *, mirror: bool) -> Views:
+        """The views of training images.
+
+        Args:
+            mirror: whether a mirrored image keeps its label.
+
+        Raises:
+            DataError: views that cannot be made.
+        """
+        return Views(self.views, self.crop, mirror, self.jitter, self.cutout)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,8 +114,8 @@ class Settings:
 
     def _demand_same(self, stored: Path) -> None:
         document = json.loads(stored.read_bytes())
-        mine = json.loads(json.dumps(dataclasses.asdict(self)))
-        if different := [name for name in mine if document.get(name) != mine[name]]:
+        mine, defaults = (json.loads(json.dumps(dataclasses.asdict(one))) for one in (self, Settings()))
+        if different := [name for name in mine if document.get(name, defaults[name]) != mine[name]]:
             raise DataError(
                 f"{stored.parent} holds a simulation with other settings: {', '.join(different)}",
                 code="E_EXISTS",

@@ -72,7 +72,7 @@ def _plan(settings: Settings, folder: Path, split: str, log: Log, secret: bytes)
         name="images",
         classes=source.classes,
         fit=source.fit,
-        views=Views(settings.views if split == "train" else 1, mirror=source.mirror),
+        views=settings.augmentation(mirror=source.mirror) if split == "train" else Views(),
         scheme=(settings.scheme, settings.params),
         epoch=log.latest,
         epoch_secret=secret,

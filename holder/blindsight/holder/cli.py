@@ -14,6 +14,7 @@ from blindsight.holder import (
     preview_cli,
     publish_cli,
     quality_cli,
+    rekey_cli,
     schemes_cli,
 )
 
@@ -29,6 +30,7 @@ def main(words: Sequence[str]) -> int:
     publish_cli.add_verbs(verbs)
     manifest_cli.add_verbs(verbs)
     device_cli.add_verbs(verbs)
+    rekey_cli.add_verb(verbs)
     schemes_cli.add_verb(verbs)
     preview_cli.add_verb(verbs)
     quality_cli.add_verb(verbs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +13,14 @@ import numpy as np
 from blindsight.holder import geometry
 from blindsight.holder.ciphers import Cipher, cipher_for
 from blindsight.holder.sources import Split
+from blindsight.holder.views import demand_room
 from blindsight.protocol import fields, shard
 from blindsight.protocol.encoding import canonical
 from blindsight.protocol.errors import DataError, SchemeError
 from blindsight.protocol.log import Epoch, Log
 from blindsight.protocol.scheme import Descriptor, multiple_of, scheme_key
 
+LEAST_JITTER = 0.01
 SAMPLE = 64  # images that show whether a resumed publish still has the same source
 
 
@@ -30,25 +32,38 @@ class Views:
         count: views an image; 1 publishes the image alone.
         crop: largest shift in pixels.
         mirror: whether every second view is mirrored.
+        jitter: strength of the changes of brightness, contrast and saturation: 0, or from 0.01 to 1.
+        cutout: side of the square that is covered, in pixels; 0 for none.
 
     Raises:
-        DataError: no view, or a negative shift.
+        DataError: no view, a negative shift or square, a strength out of range, or one view that is to differ.
     """
 
     count: int = 1
     crop: int = 4
     mirror: bool = False
+    jitter: float = 0.0
+    cutout: int = 0
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.crop < 0:
             raise DataError(f"there must be at least 1 view and no negative shift, got {self.count} and {self.crop}")
+        if self.jitter != 0 and not LEAST_JITTER <= self.jitter <= 1:
+            raise DataError(f"--jitter must be 0 or from {LEAST_JITTER} to 1, got {self.jitter}")
+        if self.cutout < 0:
+            raise DataError(f"--cutout must be 0 or the side of a square in pixels, got {self.cutout}")
+        if self.count == 1 and (self.jitter or self.cutout):
+            raise DataError("jitter and cutout change all views but the first, and there is only 1", hint="--views 2")
 
     def words(self) -> str:
         """For the manifest's description."""
         if self.count == 1:
             return "1 view an image (the image itself)"
         mirrored = ", every second one mirrored" if self.mirror else ""
-        return f"{self.count} views an image: the image itself, then shifts of up to {self.crop} pixels{mirrored}"
+        jittered = f", colour jitter of strength {self.jitter:g}" if self.jitter else ""
+        covered = f", a square of {self.cutout} pixels covered with the mean colour" if self.cutout else ""
+        first = f"{self.count} views an image: the image itself, then shifts of up to {self.crop} pixels"
+        return first + mirrored + jittered + covered
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +141,7 @@ class Plan:
             "dataset": [self.name, self.split_name, len(self.split), hashlib.sha256(labels).hexdigest()],
             "classes": list(self.classes),
             "sample": pixels.hexdigest(),
-            "views": [self.views.count, self.views.crop, self.views.mirror],
+            "views": [str(value) for value in astuple(self.views)],
             "fit": [self.fit.policy, list(self.fit.size or []), str(self.fit.channels)],
             "scheme": self.descriptor.to_json(),
             "record": self.epoch.record,
@@ -171,6 +186,7 @@ def make_plan(
     """
     identifier, given = scheme
     shape = geometry.target_shape(fit, split.shape, multiple_of(identifier, given))
+    demand_room(shape, views.count, views.crop, views.cutout)
     descriptor = Descriptor.of(identifier, shape, given)
     if not epoch.allows(descriptor):
         allowed = ", ".join(str(one["id"]) for one in epoch.schemes)

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -279,8 +279,8 @@ def _plain_rows(work: Work, job: Job, rows: Rows) -> Images:
         images = geometry.apply_all(plan.fit, read(numbers), plan.descriptor.shape)
     with work.watch.timing("views"):
         seed, ids = expand(job.seed, "views"), [str(number) for number in numbers]
-        options: dict[str, Any] = {"seed": seed, "ids": ids, "crop": plan.views.crop, "mirror": plan.views.mirror}
-        return view_of_each(images, wanted, count, **options)
+        options = {name: value for name, value in asdict(plan.views).items() if name != "count"}
+        return view_of_each(images, wanted, count, seed=seed, ids=ids, **options)
 
 
 def _predicate(plan: Plan, edition: Edition, job: Job, holder: str) -> dict[str, Any]:

@@ -74,11 +74,7 @@ def _add_encryption(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default="train", help="which part of the source (default: train)")
     scheme_options.add_scheme(parser)
     scheme_options.add_workers(parser)
-    parser.add_argument("--views", type=int, default=1, metavar="V", help="augmented views an image (default: 1)")
-    parser.add_argument("--crop", type=int, default=4, metavar="PX", help="largest shift of a view (default: 4)")
-    parser.add_argument(
-        "--mirror", action=argparse.BooleanOptionalAction, help="mirror every second view (default: as the source says)"
-    )
+    _add_views(parser)
     parser.add_argument("--fit", choices=geometry.POLICIES, help="what becomes of images that do not fit")
     parser.add_argument("--size", metavar="HxW", help="target size for --fit, in pixels")
     parser.add_argument("--channels", choices=("1", "3", "keep"), help="grey (1), colour (3) or as they are")
@@ -90,6 +86,28 @@ def _add_encryption(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="F",
         help="take this share of the train images, evenly spread, as split val (say the same for train and for val)",
+    )
+
+
+def _add_views(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--views", type=int, default=1, metavar="V", help="augmented views an image (default: 1)")
+    parser.add_argument("--crop", type=int, default=4, metavar="PX", help="largest shift of a view (default: 4)")
+    parser.add_argument(
+        "--mirror", action=argparse.BooleanOptionalAction, help="mirror every second view (default: as the source says)"
+    )
+    parser.add_argument(
+        "--jitter",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="change brightness, contrast and saturation of a view by up to X, from 0 to 1 (default: 0)",
+    )
+    parser.add_argument(
+        "--cutout",
+        type=int,
+        default=0,
+        metavar="PX",
+        help="cover a square of this side in a view with its mean colour (default: 0, none)",
     )
 
 
@@ -183,7 +201,7 @@ def plan_of(options: argparse.Namespace, here: site.Site) -> Plan:
         name=options.name or source.name,
         classes=source.classes,
         fit=_fit(source, options),
-        views=Views(options.views, options.crop, mirror),
+        views=Views(options.views, options.crop, mirror, options.jitter, options.cutout),
         scheme=(options.scheme, scheme_options.given(options)),
         epoch=epoch,
         epoch_secret=secret,

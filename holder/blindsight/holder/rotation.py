@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from blindsight.holder.absorption import absorbs
 from blindsight.protocol import bundle, manifest
 from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import ProtocolError
 from blindsight.protocol.log import Log
-from blindsight.protocol.scheme import Descriptor, Traits
+from blindsight.protocol.scheme import Descriptor
+
+REKEY = "blindsight holder rekey BUNDLE --to-epoch N"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Cost:
         said += [f"  {d.name} of {d.holder}, epoch {d.epoch}: {d.rows} rows, {d.bytes} bytes" for d in self.datasets]
         said += [
             f"model {model.name}, epoch {model.epoch}, scheme {model.scheme}: "
-            + ("can be re-keyed without training" if model.rekeyable else "has to be trained again")
+            + (f"can be re-keyed without training: {REKEY}" if model.rekeyable else "has to be trained again")
             for model in self.models
         ]
         return said
@@ -109,15 +112,11 @@ def _models(box: DropBox, log: Log) -> Iterator[Trained]:
             try:
                 _, predicate = bundle.parse_unsigned(envelope)
                 bundle.demand_signed(envelope, predicate, log)
-                scheme = Descriptor.from_json(predicate["scheme"])
-                yield Trained(predicate["model"]["name"], predicate["epoch"], scheme.id, absorbed(scheme.traits))
+                scheme, arch = Descriptor.from_json(predicate["scheme"]), predicate["arch"]
+                rekeyable = absorbs(scheme.traits, arch)
+                yield Trained(predicate["model"]["name"], predicate["epoch"], scheme.id, rekeyable)
             except ProtocolError:
                 continue
-
-
-def absorbed(traits: Traits) -> bool:
-    """Whether today's first layer, linear on blocks that stay in their places, absorbs a key."""
-    return traits.stem == "block" and traits.aligned
 
 
 def _named(box: DropBox, folder: str, file: str) -> list[Envelope]:

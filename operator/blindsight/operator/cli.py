@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from blindsight.protocol.files import replacing
 from blindsight.protocol.tag import read_stream_tag, stream_tag
 
 if TYPE_CHECKING:
+    from blindsight.operator.engine import Engine
     from blindsight.operator.predict import Prediction, Score
     from blindsight.protocol.bundle import Bundle
     from blindsight.protocol.log import Log
@@ -74,13 +75,30 @@ def _opened(options: argparse.Namespace) -> tuple[Bundle, Log]:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from blindsight.operator.engine import Engine
-
     bundle, log = _opened(options)
-    Engine.of(bundle).warm_up()
+    engine, difference = _started(bundle)
+    engine.warm_up()
     say(f"{bundle.predicate['model']['name']} is genuine and runs")
-    emit_facts(_facts(bundle, log, as_json=options.json), as_json=options.json)
+    tested = _tested(difference, as_json=options.json)
+    emit_facts(_facts(bundle, log, as_json=options.json) | tested, as_json=options.json)
     return 0
+
+
+def _started(bundle: Bundle) -> tuple[Engine, float | None]:
+    """The engine of a bundle, after its self-test: the largest difference; None where there is no self-test."""
+    from blindsight.operator.engine import Engine, selftest_in
+
+    test, engine = selftest_in(bundle), Engine.of(bundle)
+    return engine, None if test is None else engine.demand_answers(test)
+
+
+def _tested(difference: float | None, *, as_json: bool) -> dict[str, Any]:
+    from blindsight.protocol.selftest import IMAGES
+
+    if as_json:
+        found = None if difference is None else {"images": IMAGES, "largest_difference": difference}
+        return {"self_test": found}
+    return {"self-test": "none" if difference is None else f"{IMAGES} images, largest difference {difference:.2g}"}
 
 
 def _facts(bundle: Bundle, log: Log, *, as_json: bool) -> dict[str, Any]:
@@ -91,28 +109,51 @@ def _facts(bundle: Bundle, log: Log, *, as_json: bool) -> dict[str, Any]:
     return {
         "model": predicate["model"] if as_json else f"{predicate['model']['name']} {predicate['model']['version']}",
         "network": predicate["arch"]["id"],
-        "trainer": bundle.trainer,
+        "trainer": bundle.trainer if as_json else bundle.trainer or "nobody of this federation",
+        **_derived(bundle, as_json=as_json),
         "federation": f"{log.name} ({log.code})",
         "epoch": predicate["epoch"],
         "scheme": descriptor.to_json() if as_json else brief,
         "input": predicate["input"] if as_json else f"{height}x{width}x{channels} uint8",
         "classes": list(bundle.classes),
-        "metrics": predicate["metrics"],
+        **_metrics(predicate["metrics"], log, as_json=as_json),
         "tag": stream_tag(bundle.tag, log.head),
     }
+
+
+def _derived(bundle: Bundle, *, as_json: bool) -> dict[str, Any]:
+    """Which holder re-keyed or imported the model, if one did."""
+    derived = bundle.predicate.get("derived")
+    if as_json:
+        return {"signed by": bundle.signer, "derived": derived}
+    if derived is None:
+        return {}
+    epochs = ", ".join(map(str, derived["epochs"]))
+    return {derived["how"]: f"by {bundle.signer}" + (f"; before for epoch {epochs}" if epochs else "")}
+
+
+def _metrics(metrics: Mapping[str, str], log: Log, *, as_json: bool) -> dict[str, Any]:
+    """Figures as they stand in the statement; for people, those of each holder by its label."""
+    if as_json:
+        return {"metrics": metrics}
+    shown: dict[str, dict[str, str]] = {"metrics": {}}
+    labels = {f"holder/{entry.fpr}": f"metrics of {entry.label}" for entry in log.roster.members}
+    for name, value in metrics.items():
+        place, _, figure = name.rpartition("/")
+        shown.setdefault(labels.get(place, place) or "metrics", {})[figure] = value
+    return dict(shown)
 
 
 def _predict(options: argparse.Namespace) -> int:
     from blindsight.operator import inputs, predict
     from blindsight.operator.admission import Terms
-    from blindsight.operator.engine import Engine
 
     bundle, log = _opened(options)
     declared, head = read_stream_tag(options.tag.strip().lower()) if options.tag else (None, None)
     if head:
         log.demand_head(head, "the input's tag")
     source = inputs.opened(options.input, Terms.of(bundle, declared), log)
-    engine = Engine.of(bundle)
+    engine, _ = _started(bundle)
     score = predict.Score()
     with _destination(options.out) as write, progress(f"predict on {source.name}", source.rows) as advance:
         for prediction in predict.predictions(engine, source, bundle.classes, options.batch):

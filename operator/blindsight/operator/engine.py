@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from blindsight.operator.graph import demand_self_contained
-from blindsight.protocol.bundle import MODEL, Bundle
+from blindsight.protocol.bundle import MODEL, SELFTEST, Bundle
 from blindsight.protocol.errors import FormatError, SchemeError, ServingError
+from blindsight.protocol.selftest import SelfTest
 
 INPUT: Final = "image"
 OUTPUT: Final = "logits"
@@ -84,6 +85,27 @@ class Engine:
         """
         self.infer(np.zeros((1, *self.shape), dtype=np.uint8))
 
+    def demand_answers(self, test: SelfTest) -> float:
+        """Ask the model a self-test, and demand the answers that its trainer's network gave.
+
+        Args:
+            test: images and expected logits, for this shape and number of classes.
+
+        Returns:
+            The largest difference.
+
+        Raises:
+            ServingError: E_SERVING, the model does not run, or answers otherwise.
+        """
+        difference = test.difference(self.infer(test.images))
+        if difference > test.tolerance:
+            raise ServingError(
+                f"the model is not the network that was trained, or does not compute like it: its self-test differs by "
+                f"{difference:.3g}, expected at most {test.tolerance:.3g}",
+                hint="ask who signed the bundle to export it again",
+            )
+        return difference
+
     def _run(self, images: NDArray[np.uint8]) -> Any:
         try:
             (logits,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(images)})
@@ -96,6 +118,19 @@ class Engine:
         outputs = [(node.name, node.type, list(node.shape)) for node in self._session.get_outputs()]
         _demand_ports("input", inputs, (INPUT, "tensor(uint8)", self.shape))
         _demand_ports("output", outputs, (OUTPUT, "tensor(float)", (self.classes,)))
+
+
+def selftest_in(bundle: Bundle) -> SelfTest | None:
+    """The self-test of a verified bundle, or None where it has none.
+
+    Raises:
+        FormatError: E_SHARD, E_FORMAT, E_CANON, it is damaged, or is for other images or classes.
+    """
+    if SELFTEST not in bundle.files:
+        return None
+    test = SelfTest.from_bytes(bundle.files[SELFTEST])
+    test.demand_for(bundle.shape, len(bundle.classes))
+    return test
 
 
 def _session(model: bytes) -> Any:

@@ -5,20 +5,18 @@ its weights, and the runtime reads them (tried with 1.31: ``../x/weights.bin`` l
 read files (``com.microsoft:EPContext``). So the bytes are searched before the runtime sees them. The search needs no
 ``onnx`` package: the few messages that can hold a tensor or a node are listed below, all else is skipped.
 
-Source: onnx/onnx.proto (IR version 13); https://protobuf.dev/programming-guides/encoding/.
+Source: onnx/onnx.proto (IR version 13).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from blindsight.protocol.errors import FormatError
+from blindsight.protocol.onnxfile import walk
 
 STANDARD = (b"", b"ai.onnx")
 MAX_DEPTH = 64
-_MAX_VARINT_BYTES = 10
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FIXED = {_FIXED64: 8, _FIXED32: 4}
 
 _PARTS: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -57,7 +55,7 @@ def demand_self_contained(model: bytes) -> None:
 def _search(message: memoryview, kind: str, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise FormatError(f"the model is nested deeper than {MAX_DEPTH} levels")
-    for number, value in _fields(message):
+    for number, value in walk(message):
         _demand_allowed(kind, number, value)
         if isinstance(value, memoryview) and number in _PARTS[kind]:
             _search(value, _PARTS[kind][number], depth + 1)
@@ -70,37 +68,3 @@ def _demand_allowed(kind: str, number: int, value: int | memoryview) -> None:
     if kind == "node" and number == _NODE_DOMAIN and isinstance(value, memoryview) and value.tobytes() not in STANDARD:
         name = value[:40].tobytes().decode(errors="replace")
         raise FormatError(f"the model uses operators of {name!r}: expected those of the ONNX standard only")
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Walk the fields of one message: number, and a value (varint) or its bytes."""
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, place = _varint(message, place)
-            yield number, value
-            continue
-        length, place = _length(message, place, wire)
-        if place + length > len(message):
-            raise FormatError("the model is cut short")
-        yield number, message[place : place + length]
-        place += length
-
-
-def _length(message: memoryview, place: int, wire: int) -> tuple[int, int]:
-    if wire == _BYTES:
-        return _varint(message, place)
-    if wire not in _FIXED:
-        raise FormatError("the model is not readable as ONNX")
-    return _FIXED[wire], place
-
-
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    value = 0
-    for count, byte in enumerate(message[place : place + _MAX_VARINT_BYTES]):
-        value |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:
-            return value, place + count + 1
-    raise FormatError("the model is not readable as ONNX")

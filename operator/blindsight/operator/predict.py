@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,8 +11,7 @@ from numpy.typing import NDArray
 
 from blindsight.operator.engine import Engine
 from blindsight.operator.inputs import Batch, Input
-
-CONFIDENCE = 0.95
+from blindsight.protocol.interval import wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +113,3 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     powers = np.exp(wide - wide.max(axis=1, keepdims=True))
     scaled: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return scaled
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share.
-
-    Args:
-        hits: successes, 0 to ``n``.
-        n: trials, at least 1.
-
-    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
-    """
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    share, scale = hits / n, 1 + z * z / n
-    middle = (share + z * z / (2 * n)) / scale
-    reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
-    return max(0.0, middle - reach), min(1.0, middle + reach)

@@ -14,6 +14,7 @@ from blindsight.protocol import (
     grant,
     manifest,
     messages,
+    provenance,
     recipient,
     records,
     sealing,
@@ -164,11 +165,28 @@ def statement_finding(envelope: Envelope, log: Log | None) -> Finding:
     subjects, predicate = bundle.parse_unsigned(envelope)
     facts = {"model": predicate["model"]["name"], "network": predicate["arch"]["id"]} | _key(predicate)
     facts |= {"classes": predicate["task"]["classes"], "metrics": predicate["metrics"], "files": sorted(subjects)}
-    trainer = people_code(bytes.fromhex(predicate["trainer"]))
+    facts |= {"trainer": _trainer(predicate, log)} | _origin(predicate, log) | {"created": predicate["created"]}
     if log:
-        trainer = bundle.demand_signed(envelope, predicate, log).label
+        bundle.demand_signed(envelope, predicate, log)
         demand_federation(predicate["fed"], log, "the bundle")
-    return Finding({**facts, "trainer": trainer, "created": predicate["created"]}, NEEDS_FILES if log else NEEDS_LOG)
+    return Finding(facts, NEEDS_FILES if log else NEEDS_LOG)
+
+
+def _trainer(predicate: Mapping[str, Any], log: Log | None) -> str:
+    fpr = predicate["trainer"]
+    if fpr is None:
+        return "nobody of this federation"
+    return log.roster.trainer(fpr).label if log else people_code(bytes.fromhex(fpr))
+
+
+def _origin(predicate: Mapping[str, Any], log: Log | None) -> dict[str, Any]:
+    """Of a bundle that no trainer signed: who made it, and from what."""
+    if (derived := predicate.get("derived")) is None:
+        return {}
+    by = log.roster.member(derived["by"]).label if log else people_code(bytes.fromhex(derived["by"]))
+    if derived["how"] == provenance.IMPORTED:
+        return {"imported_by": by}
+    return {"re-keyed_by": by, "from_epochs": derived["epochs"], "first_statement": derived["origin"][:12]}
 
 
 def _recipient(envelope: Envelope, log: Log | None) -> Finding:

@@ -6,6 +6,11 @@
     labels.json          class names in label order
     bundle.dsse.json     the signed statement that names every other file with its SHA-256
 
+and, where they are there,
+
+    fingerprint.safetensors, selftest.safetensors, MODEL_CARD.md
+    origin.dsse.json     of a re-keyed bundle: the first statement, as its trainer signed it
+
 Later kinds of files need no new version: whatever the statement names is verified; whatever it does not name is
 refused. A bundle is loaded into memory whole, so that the bytes used are the bytes that were verified.
 """
@@ -14,13 +19,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from blindsight.protocol import fields, statement, tag
+from blindsight.protocol import fields, provenance, statement, tag
 from blindsight.protocol.encoding import MAX_DOCUMENT_BYTES, canonical, parse_canonical
 from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import (
@@ -45,6 +50,10 @@ WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 LABELS = "labels.json"
 REQUIRED = (MODEL, WEIGHTS, CONFIG, LABELS)
+FINGERPRINT = "fingerprint.safetensors"
+SELFTEST = "selftest.safetensors"
+CARD = "MODEL_CARD.md"
+ORIGIN = "origin.dsse.json"
 MAX_FILES = 32
 MAX_FILE_BYTES = 2**30
 MAX_TEXT_BYTES = 2**20
@@ -57,7 +66,7 @@ _PREDICATE = fields.mapping(
     {
         "v": fields.constant(1),
         "model": fields.mapping({"id": fields.hex16, "name": fields.text(120), "version": fields.text(40)}),
-        "trainer": fields.hex32,
+        "trainer": fields.either(fields.hex32, fields.constant(None)),
         **tag.FIELDS,
         "head": statement.HEAD,
         "scheme": DESCRIPTOR,
@@ -94,7 +103,8 @@ _PREDICATE = fields.mapping(
         "serial": fields.integer(1),
         "supersedes": fields.either(fields.hex32, fields.constant(None)),
         "created": fields.time,
-    }
+    },
+    {"derived": provenance.SHAPE},
 )
 _SHAPE = statement.shape(PREDICATE_TYPE, _PREDICATE)
 _CONFIG = fields.mapping({"v": fields.constant(1), "network": fields.text(80), "params": _PARAMETERS})
@@ -107,13 +117,15 @@ class Bundle:
 
     Args:
         envelope: the statement as signed.
-        trainer: label of the signer.
+        signer: label of who signed it: the trainer, or the holder who re-keyed or imported the model.
+        trainer: label of the trainer; None of an imported model, which nobody here trained.
         predicate: its content, checked.
         files: name → verified bytes; read nothing of the folder again.
     """
 
     envelope: Envelope
-    trainer: str
+    signer: str
+    trainer: str | None
     predicate: Mapping[str, Any]
     files: Mapping[str, bytes]
 
@@ -162,12 +174,22 @@ def read_labels(data: bytes) -> tuple[str, ...]:
     return tuple(_read_text(data, LABELS, _LABELS))
 
 
+def read_config(data: bytes) -> dict[str, Any]:
+    """Read ``config.json``: the network and its parameters, as ``arch`` states them (``id``, ``params``).
+
+    Raises:
+        FormatError: E_FORMAT, E_CANON.
+    """
+    config = _read_text(data, CONFIG, _CONFIG)
+    return {"id": config["network"], "params": config["params"]}
+
+
 def make(folder: Path, key: SigningKey, predicate: Mapping[str, Any], files: Mapping[str, bytes]) -> Envelope:
     """Sign a bundle and write its folder, whole or not at all.
 
     Args:
         folder: the target; must not exist. Folders above it are made.
-        key: the trainer that ``predicate`` names.
+        key: the trainer that ``predicate`` names or, if it has ``derived``, the holder named there.
         predicate: see FORMAT.md; the subjects are taken from ``files``.
         files: name → content, at least ``REQUIRED``.
 
@@ -176,12 +198,13 @@ def make(folder: Path, key: SigningKey, predicate: Mapping[str, Any], files: Map
 
     Raises:
         FormatError: E_FORMAT, E_CANON, the predicate or a file is malformed; E_IO, it cannot be written.
-        SchemeError: E_SCHEME, E_TASK, the predicate contradicts itself or the files.
+        SchemeError: E_SCHEME, E_TASK, E_ORIGIN, the predicate contradicts itself or the files.
         PolicyError: E_EXISTS, something stands at the target.
-        ValueError: the key is not the trainer's that the predicate names.
+        ValueError: the key is not that of the trainer or holder whom the predicate names.
     """
-    if predicate.get("trainer") != key.entry.fpr:
-        raise ValueError("the predicate names another trainer than the signing key's")
+    derived = predicate.get("derived")
+    if key.entry.fpr != (derived["by"] if derived else predicate.get("trainer")):
+        raise ValueError("the predicate names another trainer or holder than the signing key's")
     digests = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
     envelope = statement.make(PREDICATE_TYPE, digests, predicate)
     _, checked = parse_unsigned(envelope)
@@ -206,18 +229,39 @@ def load(folder: Path, log: Log, moment: datetime, *, despite_notice: bool = Fal
         SignatureError: E_SIG, E_KCV, E_SHA.
         ConflictError: E_HEAD.
         PolicyError: E_RETIRED, E_NOTICE, E_EXPIRED.
-        SchemeError: E_SCHEME, E_TASK.
+        SchemeError: E_SCHEME, E_TASK, E_ORIGIN.
     """
+
+    def demand_usable(number: int) -> None:
+        log.demand_usable(number, moment, despite_notice=despite_notice)
+
+    return _loaded(folder, log, demand_usable)
+
+
+def read(folder: Path, log: Log) -> Bundle:
+    """Verify as ``load`` does, whatever there is to object to its epoch: for leading a model out of that epoch.
+
+    Raises:
+        BlindsightError: as ``load``, but for PolicyError.
+    """
+    return _loaded(folder, log, lambda number: None)
+
+
+def _loaded(folder: Path, log: Log, demand_usable: Callable[[int], None]) -> Bundle:
     envelope = read_statement(folder)
     subjects, predicate = _parse_form(envelope)
-    trainer = demand_signed(envelope, predicate, log)
-    _demand_epoch(predicate, log)
-    log.demand_usable(predicate["epoch"], moment, despite_notice=despite_notice)
+    signer = demand_signed(envelope, predicate, log)
+    _demand_epoch(predicate, log, "the bundle")
+    demand_usable(predicate["epoch"])
     _demand_coherent(predicate)
     _demand_allowed(predicate, log)
     files = read_files(folder, subjects)
     demand_contents(predicate, files)
-    return Bundle(envelope, trainer.label, predicate, files)
+    if ORIGIN in files:
+        _demand_first(files[ORIGIN], predicate, log)
+    named = predicate["trainer"]
+    trainer = log.roster.trainer(named).label if named else None
+    return Bundle(envelope, signer.label, trainer, predicate, files)
 
 
 def read_statement(folder: Path) -> Envelope:
@@ -244,18 +288,22 @@ def parse_unsigned(envelope: Envelope) -> tuple[dict[str, str], dict[str, Any]]:
     return subjects, predicate
 
 
-def demand_signed(envelope: Envelope, predicate: Mapping[str, Any], log: Log) -> Entry:
-    """Demand the signature of the trainer that the statement names, and no other: that trainer.
+def demand_signed(envelope: Envelope, predicate: Mapping[str, Any], log: Log, what: str = "the bundle") -> Entry:
+    """Demand the signature of whom the statement names, and no other: its trainer, or who re-keyed or imported it.
+
+    Returns:
+        Who signed.
 
     Raises:
-        MembershipError: E_ROSTER, the federation has no such trainer; E_QUORUM, other signatures than that one.
+        MembershipError: E_ROSTER, the federation has no such trainer or member; E_QUORUM, other signatures than that
+            one.
         SignatureError: E_SIG.
     """
-    trainer = log.roster.trainer(predicate["trainer"])
-    if set(envelope.signatures) != {trainer.fpr}:
-        raise MembershipError(f"the bundle must carry the signature of {trainer.label} alone", code="E_QUORUM")
-    envelope.verify(trainer, "the bundle")
-    return trainer
+    signer = provenance.signer(predicate, log)
+    if set(envelope.signatures) != {signer.fpr}:
+        raise MembershipError(f"{what} must carry the signature of {signer.label} alone", code="E_QUORUM")
+    envelope.verify(signer, what)
+    return signer
 
 
 def read_files(folder: Path, subjects: Mapping[str, str]) -> dict[str, bytes]:
@@ -271,28 +319,55 @@ def read_files(folder: Path, subjects: Mapping[str, str]) -> dict[str, bytes]:
     """
     present = {path.name for path in folder.iterdir()} - {STATEMENT}
     if missing := sorted(set(subjects) - present):
-        raise FormatError(f"the bundle lacks files that its trainer signed: {', '.join(missing)}", code="E_IO")
+        raise FormatError(f"the bundle lacks files that were signed: {', '.join(missing)}", code="E_IO")
     if extra := sorted(present - set(subjects)):
         names = ", ".join(name[:60] for name in extra[:8])
-        raise FormatError(
-            f"the bundle holds files that its trainer did not sign: {names}", hint="move them out of its folder"
-        )
+        raise FormatError(f"the bundle holds files that nobody signed: {names}", hint="move them out of its folder")
     return {name: _read_signed(folder / name, sha256) for name, sha256 in subjects.items()}
 
 
 def demand_contents(predicate: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Demand that configuration and labels are readable and are those that the statement states.
+    """Demand that configuration, labels and first statement are readable and are those that the statement states.
+
+    Who signed the first statement is for ``load``.
 
     Raises:
         FormatError: E_FORMAT, E_CANON.
-        SchemeError: E_SCHEME, another network; E_TASK, other labels.
+        SchemeError: E_SCHEME, another network; E_TASK, other labels; E_ORIGIN, another model.
     """
-    config = _read_text(files[CONFIG], CONFIG, _CONFIG)
-    if {"id": config["network"], "params": config["params"]} != predicate["arch"]:
+    if read_config(files[CONFIG]) != predicate["arch"]:
         raise SchemeError(f"the network in {CONFIG} is not the one that the bundle states")
     classes = read_labels(files[LABELS])
     if (labels_digest(classes), len(classes)) != (predicate["labels_digest"], predicate["task"]["classes"]):
         raise SchemeError(f"the class names in {LABELS} are not those that the bundle states", code="E_TASK")
+    if CARD in files:
+        _demand_card(files[CARD])
+    if ORIGIN in files:
+        envelope, first = _first_statement(files[ORIGIN])
+        provenance.demand_origin(predicate, first, envelope.mid)
+
+
+def _demand_card(data: bytes) -> None:
+    if len(data) > MAX_TEXT_BYTES:
+        raise FormatError(f"{CARD} has {len(data)} bytes, more than the {MAX_TEXT_BYTES} accepted")
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        raise FormatError(f"{CARD} is not UTF-8 text") from None
+
+
+def _first_statement(data: bytes) -> tuple[Envelope, dict[str, Any]]:
+    envelope = Envelope.from_bytes(data, ORIGIN)
+    return envelope, _parse_form(envelope)[1]
+
+
+def _demand_first(data: bytes, predicate: Mapping[str, Any], log: Log) -> None:
+    """Demand that the first statement is genuine and that every epoch since was one of this federation."""
+    envelope, first = _first_statement(data)
+    demand_signed(envelope, first, log, "the first statement")
+    _demand_epoch(first, log, "the first statement")
+    for number in predicate["derived"]["epochs"]:
+        log.epoch(number)
 
 
 def _parse_form(envelope: Envelope) -> tuple[dict[str, str], dict[str, Any]]:
@@ -301,20 +376,21 @@ def _parse_form(envelope: Envelope) -> tuple[dict[str, str], dict[str, Any]]:
         raise FormatError(f"the bundle statement does not name {', '.join(absent)}")
     if STATEMENT in subjects or len(subjects) > MAX_FILES or any("/" in name for name in subjects):
         raise FormatError(f"a bundle has at most {MAX_FILES} files in one folder, and {STATEMENT} is not among them")
+    provenance.demand_form(predicate, has_origin=ORIGIN in subjects)
     return subjects, predicate
 
 
-def _demand_epoch(predicate: Mapping[str, Any], log: Log) -> None:
+def _demand_epoch(predicate: Mapping[str, Any], log: Log, what: str) -> None:
     if predicate["fed"] != log.fed:
-        raise MembershipError("the bundle is for another federation", code="E_FED")
+        raise MembershipError(f"{what} is for another federation", code="E_FED")
     epoch = log.epoch(predicate["epoch"])
     if epoch.record != predicate["record"]:
-        raise MembershipError(f"the bundle's record of epoch {epoch.number} is not on the log", code="E_EPOCH")
+        raise MembershipError(f"{what}'s record of epoch {epoch.number} is not on the log", code="E_EPOCH")
     if epoch.kcv != predicate["kcv"]:
         raise SignatureError(
-            f"the bundle's key check value {predicate['kcv'][:12]}… is not the epoch's {epoch.kcv[:12]}…", code="E_KCV"
+            f"{what}'s key check value {predicate['kcv'][:12]}… is not the epoch's {epoch.kcv[:12]}…", code="E_KCV"
         )
-    log.demand_head(predicate["head"], "the bundle")
+    log.demand_head(predicate["head"], what)
 
 
 def _demand_allowed(predicate: Mapping[str, Any], log: Log) -> None:

@@ -17,6 +17,8 @@ from blindsight.protocol.dropbox import DropBox
 from blindsight.protocol.errors import DataError
 from blindsight.protocol.logfile import read_log
 from blindsight.protocol.manifest import offers_in, offers_in_box, shard_faults
+from blindsight.trainer import convert_cli
+from blindsight.trainer.experiments import cli as experiments_cli
 
 if TYPE_CHECKING:
     from blindsight.trainer.config import RunConfig
@@ -37,6 +39,8 @@ def main(words: Sequence[str]) -> int:
     _add_check(verbs)
     _add_fit(verbs)
     _add_export(verbs)
+    experiments_cli.add_verb(verbs)
+    convert_cli.add_verb(verbs)
     return verbs.main(words)
 
 

@@ -15,13 +15,14 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from torch import nn
 
+from blindsight.protocol.errors import FederationError
 from blindsight.trainer import task, weights
 from blindsight.trainer.config import RunConfig
-from blindsight.trainer.model import arch_of, model_for
+from blindsight.trainer.model import model_for
 from blindsight.trainer.node import NodeData, folders_of, load
 from blindsight.trainer.precision import resolve
 from blindsight.trainer.shards import Indices, in_order, share_of, shuffled
-from blindsight.trainer.whitening import moments_of
+from blindsight.trainer.whitening import moments_for
 
 app = ClientApp()
 EVALUATION_BATCH = 512
@@ -44,8 +45,9 @@ def moments(message: Message, context: Context) -> Message:
     config, data = RunConfig.from_flower(context.run_config), load(folders_of(context.node_config))
     if not context.node_config.get(SHARE_MOMENTS, True):
         return Message(RecordDict({"metrics": MetricRecord({"blocks": 0})}), reply_to=message)
-    arch = arch_of(data.descriptor, data.classes, config)
-    found = moments_of(data.train, arch["unit"], arch["block"], config.seed)
+    found = moments_for(model_for(data.descriptor, data.classes, config), data.train, config.seed)
+    if found is None:
+        raise FederationError("this network's first layer does not begin from second moments", hint="set whiten=false")
     content = RecordDict({"metrics": MetricRecord({"blocks": found.blocks})})
     content["arrays"] = ArrayRecord({"moments": Array(found.total.numpy())})
     return Message(content, reply_to=message)

@@ -28,11 +28,11 @@ from blindsight.trainer.config import RunConfig
 from blindsight.trainer.device import Joined, device_for
 from blindsight.trainer.ema import Average
 from blindsight.trainer.job import Job
-from blindsight.trainer.model import arch_of, model_for
+from blindsight.trainer.model import model_for
 from blindsight.trainer.node import NodeData
 from blindsight.trainer.precision import resolve
 from blindsight.trainer.shards import Batches, Indices, in_order, share_of, shuffled
-from blindsight.trainer.whitening import Moments, absorbing_units, moments_of, whiten
+from blindsight.trainer.whitening import Moments, moments_for, whiten
 
 STATE: Final = "pooled.safetensors"
 WEIGHTS, AVERAGE, MEMORY = "weights", "average", "memory/"
@@ -193,8 +193,8 @@ def begun(nodes: Sequence[NodeData], config: RunConfig) -> nn.Module:
     """
     first = nodes[0]
     network = model_for(first.descriptor, first.classes, config)
-    if config.whiten and absorbing_units(network):
-        arch = arch_of(first.descriptor, first.classes, config)
-        parts: list[Moments] = [moments_of(node.train, arch["unit"], arch["block"], config.seed) for node in nodes]
-        whiten(network, Moments.of(parts))
+    if config.whiten:
+        parts = [moments_for(network, node.train, config.seed) for node in nodes]
+        if known := [one for one in parts if one is not None]:
+            whiten(network, Moments.of(known))
     return network

@@ -58,12 +58,29 @@ class Moments:
         return cls(total, sum(one.blocks for one in every))
 
 
-def moments_of(rows: Rows, unit: str, block: int, seed: int) -> Moments:
+def moments_for(network: nn.Module, rows: Rows, seed: int) -> Moments | None:
+    """Add up second moments of what a network's first layer will see.
+
+    Args:
+        network: says which units it sees, and how many pixels at once.
+        rows: encrypted images.
+        seed: decides which images.
+
+    Returns:
+        The moments; None when its first layer is no layer over blocks or patches.
+    """
+    layer = _blocks(network)
+    if layer is None:
+        return None
+    return moments_of(rows, network.stem.units, layer.kernel_size[0], seed)  # type: ignore[union-attr,arg-type]
+
+
+def moments_of(rows: Rows, units: Units, block: int, seed: int) -> Moments:
     """Add up the outer products of the blocks of some images, each block clipped to a greatest length.
 
     Args:
         rows: encrypted images.
-        unit: ``byte``, ``nibble`` or ``bit``.
+        units: turns images into centred units.
         block: block edge in pixels of the encrypted image.
         seed: decides which images.
 
@@ -72,7 +89,7 @@ def moments_of(rows: Rows, unit: str, block: int, seed: int) -> Moments:
     """
     share = min(1.0, IMAGES / len(rows))
     chosen = share_of(len(rows), share, 1, lambda _: np.random.default_rng(seed))
-    units, parts = Units(unit), [chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH)]
+    parts = [chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH)]
     return Moments.of(_moments(units(rows.__getitems__(part)[0].cpu()), block) for part in parts)
 
 

@@ -111,9 +111,13 @@ def publish(publication: Publication, place: str, out: Path, lock: int) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"GOMP_SPINCOUNT": "0"}
     command = command_for(publication, place, out)
-    status = subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, pass_fds=[lock], check=False).returncode
+    status = subprocess.run(
+        command, stdout=subprocess.DEVNULL, env=environment, pass_fds=[lock], check=False
+    ).returncode
     if status:
-        raise FederationError(f"the images were not published: blindsight simulate ended with status {status}, see above")
+        raise FederationError(
+            f"the images were not published: blindsight simulate ended with status {status}, see above"
+        )
     write_whole(_mark(out), b"")
 
 

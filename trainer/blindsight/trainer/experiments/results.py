@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Final
 
 from blindsight.protocol import fields
 from blindsight.protocol.errors import DataError, FormatError
-from blindsight.trainer.experiments.plan import Value, number, scalar
+from blindsight.trainer.experiments.document import number, scalar
+from blindsight.trainer.experiments.plan import Value
 from blindsight.trainer.experiments.run import Run
 
 FILE_NAME: Final = "results.jsonl"
@@ -89,22 +90,25 @@ class Results:
         folder: the experiment's folder; it exists.
         experiment: digest of what all rows have in common.
 
+    Attributes:
+        file: where they lie.
+
     Raises:
         DataError: a line is damaged, or belongs to another experiment.
     """
 
     def __init__(self, folder: Path, experiment: str) -> None:
-        self._file = folder / FILE_NAME
+        self.file = folder / FILE_NAME
         self._found: dict[str, Result] = {}
-        if self._file.exists():
-            *whole, _ = self._file.read_bytes().split(b"\n")  # behind the last line: nothing, or a half one
+        if self.file.exists():
+            *whole, _ = self.file.read_bytes().split(b"\n")  # behind the last line: nothing, or a half one
             for number, line in enumerate(whole, start=1):
-                self._take(_parsed(line, f"{self._file}, line {number}"), experiment)
+                self._take(_parsed(line, f"{self.file}, line {number}"), experiment)
 
     def _take(self, result: Result, experiment: str) -> None:
         if result.experiment != experiment:
             raise DataError(
-                f"{self._file} holds results of an experiment with other data, recipe or training",
+                f"{self.file} holds results of an experiment with other data, recipe or training",
                 hint="name another folder with --out",
             )
         self._found[result.run] = result
@@ -117,7 +121,7 @@ class Results:
     def add(self, result: Result) -> None:
         """Write a result; it is on the disk when this returns."""
         line = json.dumps(dataclasses.asdict(result), ensure_ascii=False, allow_nan=False) + "\n"
-        with self._file.open("a+b") as file:
+        with self.file.open("a+b") as file:
             _cut_half_line(file)
             file.write(line.encode())
             file.flush()
@@ -137,7 +141,9 @@ def _parsed(line: bytes, place: str) -> Result:
         document = json.loads(line)
         fields.demand(_RESULT, document, place)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{place} is not readable as JSON", hint="remove the line: its run is then made again") from error
+        raise DataError(
+            f"{place} is not readable as JSON", hint="remove the line: its run is then made again"
+        ) from error
     except FormatError as error:
         raise DataError(error.message, hint="remove the line: its run is then made again") from error
     return Result(**document)

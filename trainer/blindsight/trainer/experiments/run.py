@@ -1,4 +1,4 @@
-"""One run of an experiment: what is published for it and how it is trained, named by a digest of all that decides it."""
+"""One run of an experiment: what is published for it, how it is trained; named by a digest of all that decides it."""
 
 from __future__ import annotations
 

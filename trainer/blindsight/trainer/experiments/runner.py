@@ -14,38 +14,24 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from blindsight.protocol.clock import now, to_text
-from blindsight.protocol.errors import BlindsightError, DataError, FederationError
+from blindsight.protocol.errors import DataError, FederationError
 from blindsight.protocol.files import write_whole
 from blindsight.trainer.experiments import circumstances, publishing
 from blindsight.trainer.experiments.measuring import Order
 from blindsight.trainer.experiments.plan import Experiment
-from blindsight.trainer.experiments.publishing import Places
 from blindsight.trainer.experiments.results import Result, Results
 from blindsight.trainer.experiments.rows import Cell
 from blindsight.trainer.experiments.run import Publication, Run, digest_of
 
 BASE: Final = "experiment.json"
-PUBLISHED, RUNS: Final = "published", "runs"
+PUBLISHED, RUNS = "published", "runs"
 Publish = Callable[[Publication, str, Path, int], None]
 Watch = Callable[[Mapping[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A run that could not be made.
-
-    Args:
-        cell: the run.
-        error: why.
-    """
-
-    cell: Cell
-    error: BlindsightError
 
 
 class Runner:
@@ -54,6 +40,7 @@ class Runner:
     Args:
         experiment: what is compared.
         out: the experiment's folder.
+        lock: what ``alone`` gave.
         threads: that compute.
         keep: whether images and checkpoints stay when they are not needed any more.
         command: what was typed.
@@ -67,13 +54,15 @@ class Runner:
         self,
         experiment: Experiment,
         out: Path,
+        lock: int,
         *,
         threads: int,
         keep: bool = False,
         command: str = "",
         publish: Publish = publishing.publish,
     ) -> None:
-        self._out, self._threads, self._keep, self._command, self._publish = out, threads, keep, command, publish
+        self._out, self._lock, self._threads, self._keep, self._command = out, lock, threads, keep, command
+        self._publish = publish
         self._base = experiment.base()
         self.results = Results(out, digest_of(self._base))
 
@@ -97,20 +86,19 @@ class Runner:
         document = {"v": 1, "base": self._base, "sources": found["sources"] | dict(sources)}
         write_whole(file, json.dumps(document, indent=1).encode() + b"\n")
 
-    def make(self, cell: Cell, place: str, lock: int, watch: Watch) -> Result:
+    def make(self, cell: Cell, place: str, watch: Watch) -> Result:
         """Make one run and write its result down.
 
         Args:
             cell: the run.
             place: where its images lie.
-            lock: a file descriptor that children keep open.
             watch: called with what the run says of every measured model.
 
         Raises:
             FederationError: E_FEDERATION, the holders did not publish, or the training was refused.
         """
         images, folder = self._images(cell.run), self._folder(cell.run)
-        self._publish(cell.run.publication, place, images, lock)
+        self._publish(cell.run.publication, place, images, self._lock)
         order = Order(
             dropbox=str(images / publishing.DROPBOX),
             train=publishing.folders(images, "train") + publishing.folders(images, "val"),
@@ -120,7 +108,7 @@ class Runner:
             training=cell.run.training,
             threads=self._threads,
         )
-        result = self._result(cell, _measured(order, lock, watch))
+        result = self._result(cell, _measured(order, self._lock, watch))
         self.results.add(result)
         if not self._keep:
             shutil.rmtree(folder, ignore_errors=True)

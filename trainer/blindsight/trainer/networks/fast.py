@@ -72,6 +72,7 @@ class Fast(nn.Module):
 
     WIDTH: ClassVar = WIDTHS[0]
     PATCHES: ClassVar = False
+    STEM: ClassVar = "lean"
 
     def __init__(self, stem: nn.Module, grid: tuple[int, int], classes: int) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from blindsight.trainer.networks.vit import DRAWN, Layer, demand_sizes, read
+from blindsight.trainer.networks.vit import DRAWN, Layer, demand_sizes, number_of, read
 
 
 class Reference(nn.Module):
@@ -65,7 +65,7 @@ class Orderless(nn.Module):
         eps: of the normalisations, as text.
 
     Raises:
-        ValueError: a size is below 1, or the heads do not divide the channels.
+        ValueError: a size is below 1, the heads do not divide the channels, or ``eps`` is no small number.
 
     Source: Hao et al. (arXiv 2306.03679), random shuffling (RS), and the program the authors published for it, which
     has the sizes of DeiT-B; ours are those of ``vit``.
@@ -90,11 +90,12 @@ class Orderless(nn.Module):
     ) -> None:
         super().__init__()
         demand_sizes(dim, depth, heads, mlp)
+        small = number_of(eps)
         self.stem = stem
         self.reference: nn.Module = Reference(dim) if reference else nn.Identity()
         self.token = nn.Parameter(torch.empty(1, dim)) if token else None
-        self.layers = nn.Sequential(*(Layer(dim, heads, mlp, float(eps)) for _ in range(depth)))
-        self.norm = nn.LayerNorm(dim, eps=float(eps))
+        self.layers = nn.Sequential(*(Layer(dim, heads, mlp, small) for _ in range(depth)))
+        self.norm = nn.LayerNorm(dim, eps=small)
         self.head = nn.Linear(dim, classes)
 
     def initialise(self, generator: torch.Generator) -> None:

@@ -98,7 +98,7 @@ class Vit(nn.Module):
         eps: of the normalisations, as text.
 
     Raises:
-        ValueError: a size is below 1, or the heads do not divide the channels.
+        ValueError: a size is below 1, the heads do not divide the channels, or ``eps`` is no small number.
 
     Source: Dosovitskiy et al., "An Image is Worth 16x16 Words" (arXiv 2010.11929); the mean: Zhai et al., "Scaling
     Vision Transformers" (arXiv 2106.04560), 3.1; exact GELU.
@@ -122,11 +122,12 @@ class Vit(nn.Module):
     ) -> None:
         super().__init__()
         demand_sizes(dim, depth, heads, mlp)
+        small = number_of(eps)
         self.stem = stem
         self.positions = nn.Parameter(torch.empty(grid[0] * grid[1], dim))
         self.token = nn.Parameter(torch.empty(1, dim)) if token else None
-        self.layers = nn.Sequential(*(Layer(dim, heads, mlp, float(eps)) for _ in range(depth)))
-        self.norm = nn.LayerNorm(dim, eps=float(eps))
+        self.layers = nn.Sequential(*(Layer(dim, heads, mlp, small) for _ in range(depth)))
+        self.norm = nn.LayerNorm(dim, eps=small)
         self.head = nn.Linear(dim, classes)
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -182,3 +183,18 @@ def demand_sizes(dim: int, depth: int, heads: int, mlp: int) -> None:
         raise ValueError(f"dim, depth, heads and mlp must be at least 1, got {dim}, {depth}, {heads} and {mlp}")
     if dim % heads:
         raise ValueError(f"heads must divide dim, got {heads} and {dim}")
+
+
+def number_of(eps: str) -> float:
+    """Read what is added to a variance.
+
+    Raises:
+        ValueError: it is no number above 0 and below 1.
+    """
+    try:
+        value = float(eps)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise ValueError(f"eps must be a number above 0 and below 1, got {eps!r}")
+    return value

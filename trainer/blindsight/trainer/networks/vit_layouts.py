@@ -115,7 +115,7 @@ def from_foreign(
         DataError: E_DATA, the heads do not divide the channels, or there is not one mean and deviation a colour.
     """
     layout = _layout_of(tensors)
-    tensors = {**_without_qkv_bias(tensors, layout), **tensors}
+    tensors = dict(_without_qkv_bias(tensors, layout)) | dict(tensors)
     names = dict(_names(layout, _depth(tensors, layout), token=_has_token(tensors, layout)))
     _demand_names(tensors, {theirs for every in names.values() for theirs in every})
     state = {ours: _stacked(tensors, theirs) for ours, theirs in names.items()}

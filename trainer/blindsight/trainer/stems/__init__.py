@@ -16,13 +16,14 @@ from typing import Final
 from torch import nn
 
 from blindsight.trainer.stems.block import BlockStem
+from blindsight.trainer.stems.lean import LeanStem
 from blindsight.trainer.stems.mixture import MixtureStem
 from blindsight.trainer.stems.paper import PaperStem
 from blindsight.trainer.stems.patch import PatchStem
 from blindsight.trainer.stems.pixels import PixelStem, PositionStem
 from blindsight.trainer.stems.units import UNIT_CENTRE, UNITS_PER_BYTE, Units
 
-STEMS: Final = ("block", "paper", "patch", "mixture", "position", "pixels")
+STEMS: Final = ("block", "paper", "lean", "patch", "mixture", "position", "pixels")
 OF_PIXELS: Final = ("position", "pixels")
 UPSAMPLE: Final = (1, 2, 4)
 
@@ -46,8 +47,8 @@ def stem_for(stem: str, unit: str, block: int, shape: tuple[int, int, int], *, w
         upsample: feature positions per block edge, 1, 2 or 4; 1 for ``patch``.
 
     Returns:
-        A module from (b, h, w, c) uint8 to (b, width, *grid_of(...)) float32. Of ``block``, ``paper`` and ``patch`` the
-        tensor ``blocks.weight`` carries all that depends on the key, if one key serves all blocks.
+        A module from (b, h, w, c) uint8 to (b, width, *grid_of(...)) float32. Of ``block``, ``paper``, ``lean`` and ``patch``
+        the tensor ``blocks.weight`` carries all that depends on the key, if one key serves all blocks.
 
     Raises:
         ValueError: an unknown stem, unit or up-sampling, or an image that is not made of whole blocks.
@@ -65,6 +66,7 @@ def stem_for(stem: str, unit: str, block: int, shape: tuple[int, int, int], *, w
     made: dict[str, Callable[[], nn.Module]] = {
         "block": lambda: BlockStem(unit, block, c, width=width, upsample=upsample),
         "paper": lambda: PaperStem(unit, block, c, width=width, upsample=upsample),
+        "lean": lambda: LeanStem(unit, block, c, width=width, upsample=upsample),
         "patch": lambda: PatchStem(unit, block, c, width=width),
         "mixture": lambda: MixtureStem(unit, block, c, width=width, upsample=upsample),
         "position": lambda: PositionStem(unit, shape, width=width, stride=stride),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from blindsight.trainer.stems.units import Units
+
+PATCH: Final = 2
+"""Edge of the overlapping patches in pixels."""
 
 
 class Positions(nn.Module):
@@ -84,19 +90,29 @@ class PositionStem(nn.Module):
 
 
 class PixelStem(nn.Module):
-    """What networks on plain images begin with: overlapping convolutions. It absorbs no key and is the reference.
+    """What networks on plain images begin with: overlapping patches. It absorbs no key and is the reference.
+
+    Like ``lean`` it has room for every principal component and its negative, of 2 x 2 patches here, and GELU behind.
 
     Args:
         unit: ``byte``, ``nibble`` or ``bit``.
         channels: colour channels of the image.
         width: channels that leave the stem.
         stride: pixels from one feature position to the next.
+
+    Source: the first layers of Jordan (arXiv 2404.00498), section 3.
     """
 
     def __init__(self, unit: str, channels: int, *, width: int, stride: int) -> None:
         super().__init__()
         self.units = Units(unit)
-        self.sight = Sight(channels * self.units.digits, width=width, stride=stride)
+        inputs = channels * self.units.digits
+        hidden = 2 * inputs * PATCH**2
+        self.same = nn.ZeroPad2d((0, PATCH - 1, 0, PATCH - 1))
+        self.blocks = nn.Conv2d(inputs, hidden, kernel_size=PATCH)
+        self.mix = nn.Conv2d(hidden, width, kernel_size=3, padding=1, bias=False)
+        self.halve = nn.MaxPool2d(stride)
+        self.norm = nn.BatchNorm2d(width)
 
     def forward(self, image: Tensor) -> Tensor:
         """See the pixels.
@@ -107,8 +123,8 @@ class PixelStem(nn.Module):
         Returns:
             (b, width, h / stride, w / stride) float32.
         """
-        seen: Tensor = self.sight(self.units(image))
-        return seen
+        seen = functional.gelu(self.blocks(self.same(self.units(image))))  # (b, hidden, h, w)
+        return functional.gelu(self.norm(self.halve(self.mix(seen))))  # (b, width, h / stride, w / stride)
 
 
 class Sight(nn.Sequential):
