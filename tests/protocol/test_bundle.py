@@ -276,3 +276,9 @@ def test_the_input_has_the_shape_of_encrypted_images():
     envelope = statement.make(bundle.PREDICATE_TYPE, dict.fromkeys(bundle.REQUIRED, "ab" * 32), halves)
     with pytest.raises(SchemeError, match="not of the shape of its scheme's encrypted images"):
         bundle.parse_unsigned(envelope)
+
+
+def test_figures_of_many_holders_may_be_stated(tmp_path):
+    names = [f"holder/{number:064x}/{figure}" for number in range(500) for figure in ("val-accuracy", "val-n")]
+    metrics = dict.fromkeys(names, "0.500000")
+    assert load(bundles.write(tmp_path / "b", WORLD, metrics=metrics)).predicate["metrics"] == metrics

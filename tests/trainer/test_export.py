@@ -196,6 +196,12 @@ def test_a_scheme_that_can_have_no_fingerprint_says_nothing(world, box, finished
     assert not told
 
 
+def test_a_pooled_run_is_stated_as_one(box, folders, finished, tmp_path):
+    sites.trained(box, folders, tmp_path / "run", engine="pooled", workers=1)
+    assert exports._strategy(tmp_path / "run", CONFIG) == "pooled"
+    assert exports._strategy(finished, CONFIG) == "fedavg"
+
+
 def test_nobody_but_a_trainer_of_the_roster_exports(world, finished, manifests, tmp_path):
     for key in (world.keys[0], worlds.identity("mallory", "trainer")):
         with pytest.raises(MembershipError) as caught:

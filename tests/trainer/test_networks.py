@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,9 +21,20 @@ from blindsight.trainer.recipe import Recipe
 from blindsight.trainer.stems import STEMS
 from blindsight.trainer.weights import digest, pack
 
-STEPS = 40
+STEPS = 30
+RATES = {"pyramidal": 0.002}
+"""Learning rates where 0.02 is too high."""
 LINEAR = ("block", "paper", "lean", "patch")
 """Stems whose first layer is one linear view of a block."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Two threads on two busy processors wait for each other most of the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def stem_of(name: str) -> str:
@@ -53,22 +65,23 @@ def state(module: nn.Module) -> str:
     return digest(pack(module.state_dict()))
 
 
-def unsettled(module: nn.Module) -> nn.Module:
-    """As after some training: no residual branch is zero, no normalisation the identity."""
+def settled(module: nn.Module) -> nn.Module:
+    """As after some training: no residual branch is zero, normalisations know what they see."""
     generator = torch.Generator().manual_seed(9)
     with torch.no_grad():
         for layer in module.modules():
             if isinstance(layer, nn.BatchNorm2d):
-                for tensor in (layer.weight, layer.running_var):
-                    assert tensor is not None
-                    tensor.uniform_(0.5, 1.5, generator=generator)
-    return module
+                layer.weight.uniform_(0.5, 1.5, generator=generator)
+                layer.momentum = 0.5
+        for seed in range(8):
+            module.train()(images(8, seed=seed))
+    return module.eval()
 
 
 def losses(module: nn.Module, steps: int, *, batch: int = 16, lr: float = 0.02) -> list[float]:
     """Train on random labels of the same images."""
     optimizers = Optimizers(module.train(), Recipe(lr=lr, weight_decay=0.0))
-    x, y = images(batch), torch.arange(batch) % 5
+    x, y = images(batch, (8, 8, 3)), torch.arange(batch) % 5
     found = []
     for _ in range(steps):
         loss = functional.cross_entropy(module(x), y)
@@ -127,20 +140,20 @@ def test_any_image_of_whole_blocks_is_classified(name: str, unit: str, block: in
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_answer_does_not_depend_on_the_images_beside_it(name: str) -> None:
-    module, many = unsettled(network(name)).eval(), images(7)
+    module, many = settled(network(name)), images(7)
     with torch.inference_mode():
         together, alone = module(many), torch.cat([module(many[row : row + 1]) for row in range(7)])
     assert together.std() > 1e-3
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+    assert (together - alone).abs().max() < 1e-5 * (1 + together.abs().max())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_learns_random_labels(name: str) -> None:
-    module = network(name, unit="byte")
+    module = network(name, unit="byte", shape=(8, 8, 3))
     for part in module.modules():
         if isinstance(part, Dropout):
             part.dropped = 0
-    found = losses(module, STEPS)
+    found = losses(module, STEPS, lr=RATES.get(name, 0.02))
     assert np.mean(found[-5:]) < 0.5 * found[0]
 
 
@@ -156,10 +169,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name: str)
 def test_neither_building_nor_training_reads_or_moves_the_global_random_state(name: str) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = losses(network(name), 2)
+    first = losses(network(name, shape=(8, 8, 3)), 2)
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(2)
-    assert losses(network(name), 2) == first
+    assert losses(network(name, shape=(8, 8, 3)), 2) == first
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -189,7 +202,7 @@ def test_networks_have_the_sizes_of_the_literature() -> None:
 def test_dropout_keeps_its_share_scales_it_up_and_does_nothing_outside_training() -> None:
     dropout, features = Dropout(0.25), torch.ones(64, 8, 16, 16).to(memory_format=torch.channels_last)
     dropped = dropout(features)
-    assert set(dropped.unique().tolist()) == {0.0, pytest.approx(4 / 3)}
+    assert dropped.unique().tolist() == pytest.approx([0.0, 4 / 3])
     assert (dropped == 0).float().mean() == pytest.approx(0.25, abs=0.005)
     assert dropped.is_contiguous(memory_format=torch.channels_last)
     assert dropout.eval()(features) is features
@@ -222,7 +235,7 @@ def test_nothing_is_drawn_for_a_network_without_dropout() -> None:
 
 def test_networks_with_dropout_train_side_by_side_in_threads_to_the_same_bits() -> None:
     def trained(seed: int) -> str:
-        module = network("pyramidal", seed, shape=(16, 16, 3))
+        module = network("pyramidal", seed, shape=(8, 8, 3))
         reseed(module, np.random.default_rng(seed))
         losses(module, 3, batch=4)
         return state(module)

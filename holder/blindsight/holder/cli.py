@@ -10,6 +10,7 @@ from blindsight.holder import (
     device_cli,
     epoch_cli,
     federation_cli,
+    import_cli,
     manifest_cli,
     preview_cli,
     publish_cli,
@@ -31,6 +32,7 @@ def main(words: Sequence[str]) -> int:
     manifest_cli.add_verbs(verbs)
     device_cli.add_verbs(verbs)
     rekey_cli.add_verb(verbs)
+    import_cli.add_verb(verbs)
     schemes_cli.add_verb(verbs)
     preview_cli.add_verb(verbs)
     quality_cli.add_verb(verbs)

@@ -164,7 +164,8 @@ def statement_finding(envelope: Envelope, log: Log | None) -> Finding:
     """
     subjects, predicate = bundle.parse_unsigned(envelope)
     facts = {"model": predicate["model"]["name"], "network": predicate["arch"]["id"]} | _key(predicate)
-    facts |= {"classes": predicate["task"]["classes"], "metrics": predicate["metrics"], "files": sorted(subjects)}
+    metrics = {name: value for name, value in predicate["metrics"].items() if "/" not in name}  # not of each holder
+    facts |= {"classes": predicate["task"]["classes"], "metrics": metrics, "files": sorted(subjects)}
     facts |= {"trainer": _trainer(predicate, log)} | _origin(predicate, log) | {"created": predicate["created"]}
     if log:
         bundle.demand_signed(envelope, predicate, log)

@@ -58,6 +58,7 @@ MAX_FILES = 32
 MAX_FILE_BYTES = 2**30
 MAX_TEXT_BYTES = 2**20
 MAX_CLASSES = 100_000
+MAX_METRICS = 4096
 
 _PARAMETERS = fields.dictionary(
     fields.either(fields.integer(), fields.one_of([True, False]), fields.text(80), fields.listing(fields.integer()))
@@ -99,7 +100,7 @@ _PREDICATE = fields.mapping(
                 "software": fields.dictionary(fields.text()),
             }
         ),
-        "metrics": fields.dictionary(fields.decimal),
+        "metrics": fields.dictionary(fields.decimal, most=MAX_METRICS),
         "serial": fields.integer(1),
         "supersedes": fields.either(fields.hex32, fields.constant(None)),
         "created": fields.time,

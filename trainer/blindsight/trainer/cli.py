@@ -203,5 +203,6 @@ def _export(options: argparse.Namespace) -> int:
         )
     predicate = envelope.body()["predicate"]
     facts = {"bundle": str(options.out), "model": predicate["model"]["name"], "id": envelope.mid}
-    emit_facts(facts | dict(predicate["metrics"]), as_json=options.json)
+    metrics = {name: value for name, value in predicate["metrics"].items() if options.json or "/" not in name}
+    emit_facts(facts | metrics, as_json=options.json)
     return 0

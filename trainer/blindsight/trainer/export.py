@@ -71,8 +71,7 @@ def export(
     best = _best(run, job, config.rounds)
     model = {"id": os.urandom(16).hex(), "name": name, "version": "1"}
     predicate = _predicate(best, job, config, manifests, log, key.entry.fpr) | {"model": model, "created": created}
-    if (run / STATE).exists():
-        predicate["training"]["strategy"] = POOLED
+    predicate["training"]["strategy"] = _strategy(run, config)
     files = _files(best, manifests[0], config) | _fingerprint(run, manifests, config, tell)
     files[bundle.CARD] = card(predicate, config, manifests, log, files)
     return bundle.make(out, key, predicate, files)
@@ -84,6 +83,11 @@ def _best(run: Path, job: Job, rounds: int) -> Checkpoint:
         done = history[-1].number if history else 0
         raise FederationError(f"{run} is not finished: {done} of {rounds} rounds", hint="blindsight trainer fit")
     return checkpoint.load(run / BEST, job.digest)
+
+
+def _strategy(run: Path, config: RunConfig) -> str:
+    """How the holders' rows came together; the pooled engine leaves a file of its own, and averages nothing."""
+    return POOLED if (run / STATE).exists() else config.strategy
 
 
 def _files(best: Checkpoint, first: Manifest, config: RunConfig) -> dict[str, bytes]:

@@ -137,7 +137,8 @@ class Running:
         correct = sum(right for _, right, _ in counts.values())
         loss = sum(mean * seen for mean, _, seen in counts.values())
         holders = {fpr: right / max(seen, 1) for fpr, (_, right, seen) in counts.items()}
-        return Round(self.number, correct / max(rows, 1), loss / max(rows, 1), holders)
+        seen = {fpr: each for fpr, (_, _, each) in counts.items()}
+        return Round(self.number, correct / max(rows, 1), loss / max(rows, 1), holders, seen)
 
     def _measure(self, node: NodeData) -> tuple[float, int, int]:
         if node.val is None:

@@ -21,19 +21,23 @@ def line_of(cells: Sequence[str]) -> str:
 
 
 def runs(lines: Sequence[Line]) -> Iterator[str]:
-    """A table with a line for each variant of each row that has a finished run.
+    """A table with a line for each variant that has a finished run; runs that rows share stand at the first.
 
     Args:
         lines: rows with what is known of them.
     """
-    found = [(line, name) for line in lines for name in line.row.variants if line.results(name)]
+    found: dict[tuple[str, ...], tuple[Line, str]] = {}
+    for line in lines:
+        for name in line.row.variants:
+            if results := line.results(name):
+                found.setdefault(tuple(one.run for one in results), (line, name))
     if not found:
         yield NO_RUN
         return
     heads = ["row", "network", "variant", "training", "first layer"]
     yield line_of([*heads, *_RIGHT])
     yield line_of([*["---"] * len(heads), *["---:"] * len(_RIGHT)])
-    for line, name in found:
+    for line, name in found.values():
         yield line_of([line.row.label, line.row.network, name, *_budget(line.results(name), line.accuracy(name))])
 
 
@@ -70,14 +74,9 @@ def circumstances(results: Sequence[Result]) -> Iterator[str]:
 
 def _computed_with(result: Result) -> str:
     machine = result.machine
-    words = [f"{machine['processor']}", f"{machine['cores']} cores", f"{machine['threads']} threads"]
+    words = [f"{machine['processor']}", *(f"{machine[name]} {name}" for name in ("cores", "threads"))]
     words += [f"{machine['device']}", f"{machine['precision']}"]
     words += [f"{name} {version}" for name, version in result.versions.items()]
-    return ", ".join(
-        [
-            *words,
-            f"commit {result.commit[:12]}{'-changed' * result.commit.endswith('-changed')}"
-            if result.commit
-            else "no commit",
-        ]
-    )
+    changed = "-changed" if result.commit.endswith("-changed") else ""
+    words.append(f"commit {result.commit[:12]}{changed}" if result.commit else "no commit")
+    return ", ".join(words)

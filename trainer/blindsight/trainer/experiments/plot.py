@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from blindsight.protocol.files import write_whole
 from blindsight.trainer.experiments.results import Result
+from blindsight.trainer.experiments.spread import Spread
 from blindsight.trainer.experiments.summary import PERCENT, Line
 from blindsight.trainer.experiments.table import HEADS
 
@@ -24,6 +25,7 @@ ACCURACY, CURVES = "accuracy.svg", "curves.svg"
 MARKERS: Final = {"scheme": "o", "unit": "s", "reference": "^", "fresh": "D"}
 DASHES: Final = {"scheme": "-", "unit": "--", "reference": "-.", "fresh": ":"}
 COLOURS: Final = {"scheme": "#d1495b", "unit": "#00798c", "reference": "#8d96a3", "fresh": "#30638e"}
+STEP: Final = 0.15  # from one variant's marks to the next one's, in rows
 STYLE: Final[Mapping[str, Any]] = {
     "svg.hashsalt": "blindsight",  # names inside the file would be drawn at random
     "svg.fonttype": "none",
@@ -68,61 +70,64 @@ def _svg(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def _figure(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+def _figure(title: str, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, height), layout="constrained")
+    figure.suptitle(title)
     return figure, [figure.add_subplot(panels, 1, place + 1) for place in range(panels)]
 
 
 def _accuracies(title: str, lines: Sequence[Line]) -> Figure:
     """A line for each row, a mark for each variant, a bar of one standard deviation to each side."""
-    figure, (axes,) = _figure(1.2 + 0.35 * len(lines))
-    for variant, marker in MARKERS.items():
-        places = [(place, line.accuracy(variant)) for place, line in enumerate(lines)]
-        drawn = [(place, spread) for place, spread in places if spread is not None]
-        if drawn:
-            axes.errorbar(
-                [spread.mean for _, spread in drawn],
-                [place for place, _ in drawn],
-                xerr=[spread.deviation or 0.0 for _, spread in drawn],
-                fmt=marker,
-                color=COLOURS[variant],
-                label=HEADS[variant],
-                capsize=2,
-                markersize=5,
-            )
+    figure, (axes,) = _figure(title, 1.5 + 0.4 * len(lines))
+    for number, variant in enumerate(MARKERS):
+        found = [(place, line.accuracy(variant)) for place, line in enumerate(lines)]
+        drawn = [(place + STEP * (number - 1.5), spread) for place, spread in found if spread is not None]
+        _marks(axes, variant, drawn)
     axes.set_yticks(range(len(lines)), [f"{line.row.label}, {line.row.network}" for line in lines])
-    axes.invert_yaxis()
-    axes.set(title=title, xlabel="test accuracy, percent; mean ± one standard deviation over seeds")
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_xlabel("test accuracy, percent; mean ± one standard deviation over seeds")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(frameon=False, loc="best")
+    figure.legend(loc="outside lower center", ncols=len(MARKERS), frameon=False)
     return figure
+
+
+def _marks(axes: Axes, variant: str, drawn: Sequence[tuple[float, Spread]]) -> None:
+    if drawn:
+        heights, spreads = zip(*drawn, strict=True)
+        axes.errorbar(
+            [spread.mean for spread in spreads],
+            heights,
+            xerr=[spread.deviation or 0.0 for spread in spreads],
+            fmt=MARKERS[variant],
+            color=COLOURS[variant],
+            label=HEADS[variant],
+            capsize=2,
+            markersize=4,
+        )
 
 
 def _curves(title: str, lines: Sequence[Line]) -> Figure:
     """A panel for each row: accuracy on ``val`` over the samples seen, a curve for each variant."""
-    figure, every = _figure(0.6 + 1.9 * len(lines), len(lines))
+    figure, every = _figure(title, 1.0 + 1.9 * len(lines), len(lines))
     for line, axes in zip(lines, every, strict=True):
         for variant in line.row.variants:
             if results := line.results(variant):
-                samples, accuracy = _mean_curve(results)
-                axes.plot(
-                    samples, accuracy, DASHES[variant], color=COLOURS[variant], label=HEADS[variant], linewidth=1.2
-                )
-        axes.set(title=f"{line.row.label}, {line.row.network}", ylabel="val accuracy, percent")
+                curve = _mean_curve(results)
+                axes.plot(*curve, DASHES[variant], color=COLOURS[variant], label=HEADS[variant], linewidth=1.2)
+        axes.set_title(f"{line.row.label}, {line.row.network}", fontsize="medium")
+        axes.set_ylabel("val accuracy, percent")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, loc="lower right")
     every[-1].set_xlabel("samples seen")
-    figure.suptitle(title)
     return figure
 
 
 def _mean_curve(results: Sequence[Result]) -> tuple[list[float], list[float]]:
-    """Samples seen, and accuracy in percent on ``val``, mean over seeds; where some seed was not measured, none."""
-    common = set.intersection(*({number for number, _ in one.history} for one in results))
-    numbers = sorted(common)
+    """Samples seen, and accuracy in percent on ``val``: means over seeds."""
     heights = [dict(one.history) for one in results]
-    first = results[0]
-    samples = [first.samples * number / first.rounds for number in numbers]
-    return samples, [PERCENT * sum(one[number] for one in heights) / len(heights) for number in numbers]
+    rounds = sorted(set.intersection(*map(set, heights)))
+    samples = sum(one.samples for one in results) / len(results)
+    means = [PERCENT * sum(one[number] for one in heights) / len(heights) for number in rounds]
+    return [samples * number / results[0].rounds for number in rounds], means

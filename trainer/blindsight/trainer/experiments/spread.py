@@ -37,7 +37,7 @@ class Spread:
             digits: behind the point.
             sign: whether a plus stands before what is above zero.
         """
-        mean = f"{self.mean:{'+' if sign else ''}.{digits}f}"
+        mean = f"{self.mean:{'+' if sign else ''}.{digits}f}".replace("-", "−")
         return mean if self.deviation is None else f"{mean} ± {self.deviation:.{digits}f}"
 
 

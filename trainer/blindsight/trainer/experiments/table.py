@@ -107,7 +107,7 @@ def _notes(experiment: Experiment, lines: Sequence[Line], results: Sequence[Resu
     )
     if results:
         largest = max(PERCENT * standard_error(one.accuracy, one.images) for one in results)
-        yield f"That there are so many test images and not more is a standard error of up to {largest:.2f} points."
+        yield f"The number of test images alone leaves each accuracy a standard error of up to {largest:.2f} points."
     if any(None in line.found[name] for line in lines for name in line.row.variants):
         yield f"{MISSING}, or fewer runs than seeds: not run yet."
     yield from (f"[{number}] as published: {source}." for number, source in enumerate(_sources(experiment), start=1))

@@ -130,8 +130,10 @@ def with_as_many_samples(config: RunConfig, views: int) -> RunConfig:
 
     Returns:
         A configuration with a greater share, and with more rounds where a round would use an image more than once.
+        Where a round has fewer than ``least_steps`` steps, as many samples but for rounding.
     """
     passes = config.recipe.share * views  # over the images, in a round
-    rounds = max(1, math.ceil(passes - 1e-9))  # in place of one
-    recipe = replace(config.recipe, share=round(passes / rounds, 9))
+    rounds = max(1, math.ceil(passes - 1e-9))  # in place of one, and with a part of its steps each
+    share, least_steps = round(passes / rounds, 9), config.recipe.least_steps // rounds
+    recipe = replace(config.recipe, share=share, least_steps=least_steps)
     return replace(config, rounds=config.rounds * rounds, recipe=recipe)

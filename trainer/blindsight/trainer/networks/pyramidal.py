@@ -1,6 +1,8 @@
 """The network of the paper on learnable encryption: residual units that widen at every step.
 
-Made to be compared with the paper's table, not to be fast: use it behind the stem ``paper`` with ``upsample = 4``.
+Made to be compared with the paper's table, not to be fast: use it behind the stem ``paper`` with ``upsample = 4``. No
+normalisation stands before its head, so it does not bear the learning rates that the others do: use AdamW at 0.001. In
+trials of 40 steps on CIFAR-10 (batches of 64, bf16, one seed) SGD at 0.003 and above drove the loss up first.
 """
 
 from __future__ import annotations
@@ -101,6 +103,14 @@ class Pyramidal(nn.Module):
             Dropout(0.5),
             nn.Conv2d(HIDDEN, classes, kernel_size=1),
         )
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Begin with logits near zero: what enters the head is large.
+
+        Args:
+            generator: draws the weights of the last layer.
+        """
+        nn.init.normal_(self.head[-1].weight, std=0.002, generator=generator)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
         """Classify.
