@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from blindsight.protocol import bundle
 from blindsight.trainer.networks import NETWORKS, build
+from blindsight.trainer.plain import Plain
 
 CLASSES = ("cat", "dog", "owl", "newt", "wasp")
 SHAPE, PATCH = (16, 24, 3), 4
@@ -28,8 +29,12 @@ TOLERANCE = 1e-4  # of a logit, in parts of 1 plus the greatest logit
 
 
 def images(count: int, shape: tuple[int, int, int] = SHAPE, seed: int = 5) -> np.ndarray:
-    """``(count, h, w, c)`` uint8: noise."""
-    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+    """``(count, h, w, c)`` uint8: each of its own colours, in patches, with noise."""
+    rng, (height, width, colours) = np.random.default_rng(seed), shape
+    whole = rng.uniform(40, 215, (count, 1, 1, colours))
+    patches = rng.normal(0, 40, (count, height // PATCH, width // PATCH, colours))
+    patches = patches.repeat(PATCH, axis=1).repeat(PATCH, axis=2)
+    return (whole + patches + rng.normal(0, 15, (count, *shape))).clip(0, 255).astype(np.uint8)
 
 
 def alike(got: np.ndarray, expected: np.ndarray) -> bool:
@@ -60,13 +65,29 @@ def own(name: str, stated: dict[str, Any]) -> nn.Module:
                     tensor.uniform_(0.5, 1.5, generator=generator)
         if (positions := getattr(network, "positions", None)) is not None:
             positions.normal_(generator=generator)
-    return network.eval()
+    return balanced(network.eval())
+
+
+def balanced(network: nn.Module) -> nn.Module:
+    """With a head under which each class is the answer to some images."""
+    with torch.no_grad():
+        logits = torch.from_numpy(answers(network, images(100, seed=4)))
+        network.head.weight.div_(logits.std(dim=0)[:, None])
+        network.head.bias.sub_(logits.mean(dim=0)).div_(logits.std(dim=0))
+    return network
 
 
 def answers(network: nn.Module, pictures: np.ndarray) -> np.ndarray:
     """The logits of a network, ``(n, classes)``."""
     with torch.inference_mode():
         return network(torch.from_numpy(pictures)).numpy()
+
+
+def built(plain: Plain) -> nn.Module:
+    """The network that was read."""
+    network = build(plain.network, seed=9, **plain.arch)
+    network.load_state_dict({name: torch.tensor(array) for name, array in plain.state.items()}, strict=False)
+    return network.eval()
 
 
 def write_own(folder: Path, name: str, stated: dict[str, Any], network: nn.Module) -> Path:
@@ -159,6 +180,9 @@ def transformer(eps: float, seed: int = 7) -> Transformer:
         "head.w": drawn(len(CLASSES), DIM) * 4,
         "head.b": drawn(len(CLASSES)),
     }
+    logits = torch.from_numpy(Transformer(ends, layers, eps).logits(images(100, seed=4)))
+    ends["head.w"] = ends["head.w"] / logits.std(dim=0)[:, None]
+    ends["head.b"] = (ends["head.b"] - logits.mean(dim=0)) / logits.std(dim=0)
     return Transformer(ends, layers, eps)
 
 

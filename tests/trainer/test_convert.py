@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -14,13 +13,15 @@ from blindsight.cli.arguments import Verbs
 from blindsight.operator.engine import Engine
 from blindsight.protocol import bundle, tensorfile
 from blindsight.protocol.errors import DataError, FormatError, SchemeError
+from blindsight.protocol.manifest import labels_digest, task_of
 from blindsight.protocol.selftest import SelfTest
-from blindsight.trainer import convert
+from blindsight.trainer import convert, convert_cli
 from blindsight.trainer.told import Told
+from tests.holder import models
 from tests.operator import bundles
 from tests.protocol import worlds
 from tests.trainer import foreign_models
-from tests.trainer.foreign_models import CLASSES, SHAPE, alike, answers, images, own, params
+from tests.trainer.foreign_models import CLASSES, SHAPE, alike, answers, built, images, own, params
 
 FILES = {bundle.MODEL, bundle.WEIGHTS, bundle.CONFIG, bundle.LABELS, bundle.SELFTEST}
 WRONG_USAGE = 2
@@ -201,15 +202,17 @@ def test_a_bundle_for_encrypted_images_is_refused(tmp_path):
     assert "rekey" in caught.value.hint
 
 
-def test_a_bundle_for_plain_images_is_taken_and_its_statement_left_unverified(run, ours, tmp_path, monkeypatch):
-    folder = bundles.write(tmp_path / "le", worlds.world())
-    statement = (folder / bundle.STATEMENT).read_bytes()
-    (ours / bundle.STATEMENT).write_bytes(statement)
-    scheme = {"id": "plain"}
-    monkeypatch.setattr(bundle, "parse_unsigned", lambda envelope: ({}, {"scheme": scheme}))
-    monkeypatch.setattr(convert, "files_of", lambda plain: {"nothing": b""})
-    status, _, err = run(ours, "--out", tmp_path / "out")
+def test_a_bundle_for_plain_images_is_taken_and_its_statement_left_unverified(run, ours, small, tmp_path, monkeypatch):
+    content = {name: (ours / name).read_bytes() for name in (bundle.WEIGHTS, bundle.CONFIG, bundle.LABELS)}
+    arch = {"id": "small", "params": params("small")}
+    stated = models.predicate(models.scheme("plain", SHAPE), "byte", arch=arch, task=task_of(CLASSES))
+    stated["labels_digest"] = labels_digest(CLASSES)
+    bundle.make(tmp_path / "signed", models.TRAINER, stated, {**content, bundle.MODEL: b"not read"})
+    found = []
+    monkeypatch.setattr(convert, "files_of", lambda plain: found.append(plain) or {"nothing": b""})
+    status, _, err = run(tmp_path / "signed", "--out", tmp_path / "out")
     assert (status, "statement in" in err, "is not verified" in err) == (0, True, True)
+    assert alike(answers(built(found[0]), images(20)), answers(small, images(20)))
 
 
 def test_pickles_are_refused_in_one_sentence(run, tmp_path):
@@ -235,7 +238,7 @@ def test_what_stands_at_the_target_is_never_overwritten(run, ours, tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_a_disk_that_is_full_leaves_nothing(run, ours, tmp_path, monkeypatch, count):
-    written, write = [], convert_write()
+    written, write = [], convert_cli.write_whole
 
     def full(path, data):
         if len(written) == count:
@@ -243,16 +246,10 @@ def test_a_disk_that_is_full_leaves_nothing(run, ours, tmp_path, monkeypatch, co
         written.append(path)
         write(path, data)
 
-    monkeypatch.setattr("blindsight.trainer.convert_cli.write_whole", full)
+    monkeypatch.setattr(convert_cli, "write_whole", full)
     monkeypatch.setattr(convert, "files_of", lambda plain: dict.fromkeys(FILES, b"x"))
     code, sentence = refused(run, tmp_path, ours)
     assert (code, "No space left" in sentence) == ("E_IO", True)
-
-
-def convert_write():
-    from blindsight.trainer import convert_cli
-
-    return convert_cli.write_whole
 
 
 def test_what_a_killed_run_left_is_cleared(run, ours, tmp_path, monkeypatch):
@@ -264,23 +261,9 @@ def test_what_a_killed_run_left_is_cleared(run, ours, tmp_path, monkeypatch):
     assert not (tmp_path / ".out.part").exists()
 
 
-def test_it_opens_no_keystore():
-    from blindsight.trainer import convert_cli
-
-    parser_words = Path(convert_cli.__file__).read_text()
-    assert "keystore" not in parser_words
-    assert "passphrase" not in parser_words
-
-
 def test_a_model_whose_json_is_damaged_is_refused(tmp_path, theirs):
     folder = foreign_models.write_hugging_face(
         tmp_path / "theirs", theirs, foreign_models.CONFIG | {"hidden_act": "relu"}
     )
     with pytest.raises(FormatError, match="hidden_act"):
         convert.read(folder, Told(), None)
-
-
-def test_the_same_model_gives_the_same_files(tmp_path, theirs):
-    folder = foreign_models.write_hugging_face(tmp_path / "theirs", theirs)
-    plain = convert.read(folder, Told(), None)
-    assert convert.files_of(plain) == convert.files_of(dataclasses.replace(plain))

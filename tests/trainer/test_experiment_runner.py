@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from blindsight.protocol.errors import DataError, FederationError
-from blindsight.trainer.experiments import measuring, publishing
+from blindsight.trainer.experiments import circumstances, measuring, publishing
 from blindsight.trainer.experiments.measuring import Order
 from blindsight.trainer.experiments.progress import Progress, duration, expected
 from blindsight.trainer.experiments.publishing import Places, command_for
@@ -138,6 +138,22 @@ def test_images_and_checkpoints_stay_where_they_are_wanted(begun, tmp_path):
     assert kept.exists()
     runner.forget(second.run, [])
     assert not kept.exists()
+
+
+def test_images_that_were_removed_half_way_are_published_anew(tmp_path):
+    images = tmp_path / "images"
+    for name in ("images", "images.gone"):  # the second of a removal that was killed
+        (tmp_path / name / "holder-1").mkdir(parents=True)
+    publishing.forget(images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_does_not_go_on_with_other_images_than_it_began_with(begun, tmp_path):
+    runner, (cell, _) = begun()
+    stale = runner._folder(cell.run)
+    stale.mkdir(parents=True)
+    (stale / "job.json").write_text("{}")  # of manifests that are gone
+    assert runner.make(cell, "somewhere", print).rounds == 2
 
 
 def test_a_run_that_is_killed_goes_on_where_it_was(drawer, tmp_path):
@@ -275,6 +291,35 @@ def test_images_are_told_from_others_wherever_they_lie(tmp_path):
         (tmp_path / name / "train" / "a.bin").write_bytes(bytes(size))
     one, moved, other = (Places({}).contents(str(tmp_path / name)) for name in ("one", "moved", "other"))
     assert one == moved != other
+
+
+# what it was computed with
+
+
+def test_the_commit_is_that_of_a_tracked_file(tmp_path):
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        return subprocess.run(
+            ["git", "-C", tmp_path, *identity, *words], check=True, capture_output=True, text=True
+        ).stdout
+
+    ours, other = tmp_path / "ours.py", tmp_path / "other.py"
+    ours.write_text("one")
+    other.write_text("one")
+    assert circumstances.commit(ours) == ""  # no repository
+    git("init", "--quiet")
+    git("add", "ours.py")
+    git("commit", "--quiet", "--message", "one")
+    assert circumstances.commit(ours) == git("rev-parse", "HEAD").strip()
+    assert circumstances.commit(other) == ""  # a package that was installed somewhere in another project
+    ours.write_text("two")
+    assert circumstances.commit(ours) == git("rev-parse", "HEAD").strip() + "-changed"
+
+
+def test_machine_and_software_are_named():
+    assert circumstances.machine(2, "fp32").items() >= {"threads": 2, "precision": "fp32"}.items()
+    assert circumstances.processor()
+    assert set(circumstances.versions()) == {"python", *circumstances.SOFTWARE}
 
 
 # how long it takes

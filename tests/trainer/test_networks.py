@@ -13,69 +13,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from blindsight.trainer.networks import NETWORKS, build
+from blindsight.trainer.networks import NETWORKS, Option, build
 from blindsight.trainer.networks.dropout import Dropout, reseed
 from blindsight.trainer.networks.orderless import Reference
 from blindsight.trainer.optimizers import Optimizers
 from blindsight.trainer.recipe import Recipe
 from blindsight.trainer.stems import STEMS
 from blindsight.trainer.weights import digest, pack
+from tests.trainer.samples import LINEAR, images, network, one_thread, settled
 
 STEPS = 30
 RATES = {"pyramidal": 0.002}
 """Learning rates where 0.02 is too high."""
-LINEAR = ("block", "paper", "lean", "patch")
-"""Stems whose first layer is one linear view of a block."""
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Two threads on two busy processors wait for each other most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def stem_of(name: str) -> str:
-    return "patch" if NETWORKS[name].PATCHES else getattr(NETWORKS[name], "STEM", "block")
-
-
-def network(
-    name: str = "small",
-    seed: int = 3,
-    *,
-    stem: str = "",
-    unit: str = "nibble",
-    block: int = 4,
-    shape: tuple[int, int, int] = (16, 16, 3),
-    classes: int = 5,
-) -> nn.Module:
-    """A network behind the stem it likes best, or another."""
-    stem = stem or stem_of(name)
-    upsample = 1 if NETWORKS[name].PATCHES or stem == "patch" else 2
-    return build(name, stem=stem, unit=unit, block=block, shape=shape, classes=classes, upsample=upsample, seed=seed)
-
-
-def images(count: int, shape: tuple[int, int, int] = (16, 16, 3), seed: int = 5) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8))
+    with one_thread():
+        yield
 
 
 def state(module: nn.Module) -> str:
     return digest(pack(module.state_dict()))
-
-
-def settled(module: nn.Module) -> nn.Module:
-    """As after some training: no residual branch is zero, normalisations know what they see."""
-    generator = torch.Generator().manual_seed(9)
-    with torch.no_grad():
-        for layer in module.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.weight.uniform_(0.5, 1.5, generator=generator)
-                layer.momentum = 0.5
-        for seed in range(8):
-            module.train()(images(8, seed=seed))
-    return module.eval()
 
 
 def losses(module: nn.Module, steps: int, *, batch: int = 16, lr: float = 0.02) -> list[float]:
@@ -249,10 +208,8 @@ def test_networks_with_dropout_train_side_by_side_in_threads_to_the_same_bits() 
 
 
 def test_the_table_of_positions_has_one_row_a_patch_and_its_name() -> None:
-    module = build(
-        "vit", stem="patch", unit="byte", block=4, shape=(8, 12, 3), classes=5, upsample=1, seed=1,
-        options={"dim": 24, "depth": 2, "heads": 4, "mlp": 40, "token": True, "eps": "1e-12"},
-    )  # fmt: skip
+    options: dict[str, Option] = {"dim": 24, "depth": 2, "heads": 4, "mlp": 40, "token": True, "eps": "1e-12"}
+    module = network("vit", unit="byte", shape=(8, 12, 3), options=options)
     shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     assert shapes["positions"] == (6, 24)
     assert shapes["token"] == (1, 24)
@@ -273,11 +230,8 @@ def permuted(pictures: Tensor, block: int, rng: np.random.Generator) -> Tensor:
 
 
 @pytest.mark.parametrize("options", [{}, {"token": False}, {"reference": False}], ids=str)
-def test_the_orderless_transformer_does_not_see_the_order_of_patches(options: dict[str, bool]) -> None:
-    module = build(
-        "vit-orderless", stem="patch", unit="byte", block=4, shape=(16, 16, 3), classes=5, upsample=1, seed=1,
-        options=options,
-    ).eval()  # fmt: skip
+def test_the_orderless_transformer_does_not_see_the_order_of_patches(options: dict[str, Option]) -> None:
+    module = network("vit-orderless", options=options).eval()
     plain = images(4)
     moved = permuted(plain, 4, np.random.default_rng(2))
     assert not torch.equal(plain, moved)
@@ -316,13 +270,9 @@ def test_attention_is_the_textbooks() -> None:
 # Refusals.
 
 
-def refused(name: str, options: dict[str, int | bool | str]) -> None:
-    build(name, stem="patch", unit="byte", block=4, shape=(8, 8, 3), classes=5, upsample=1, seed=1, options=options)
-
-
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ValueError, match=r"network must be one of small, .*, got 'large'"):
-        refused("large", {})
+        build("large", stem="block", unit="byte", block=4, shape=(8, 8, 3), classes=5, upsample=2, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -342,8 +292,6 @@ def test_an_unknown_name_is_refused() -> None:
         ("vit", {"eps": "nan"}, "eps must be a number above 0 and below 1, got 'nan'"),
     ],
 )
-def test_options_that_a_network_does_not_have_are_refused(
-    name: str, options: dict[str, int | bool | str], words: str
-) -> None:
+def test_options_that_a_network_does_not_have_are_refused(name: str, options: dict[str, Option], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        refused(name, options)
+        network(name, options=options)

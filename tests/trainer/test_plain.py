@@ -9,23 +9,16 @@ import pytest
 import torch
 
 from blindsight.protocol.errors import DataError, FormatError, SchemeError
-from blindsight.trainer.networks import build
-from blindsight.trainer.plain import FIRST_LAYER, Plain, lifted, network, transformer
+from blindsight.trainer.plain import FIRST_LAYER, lifted, network, transformer
 from blindsight.trainer.stems import UNITS_PER_BYTE
 from blindsight.trainer.told import Told
 from tests.trainer import foreign_models
-from tests.trainer.foreign_models import CLASSES, HEADS, MEAN, SHAPE, STD, alike, answers, images, own, params
+from tests.trainer.foreign_models import CLASSES, HEADS, MEAN, SHAPE, STD, alike, answers, built, images, own, params
 
 TOLD = Told(heads=HEADS, size=SHAPE[:2], classes=CLASSES, mean=MEAN, std=STD)
 TINY = {"dim": 24, "depth": 2, "heads": 2, "mlp": 48, "token": True}
 LIFTS = [("byte", "nibble"), ("byte", "bit"), ("nibble", "bit"), ("nibble", "nibble")]
 STEMS = [("small", "block", {}), ("small", "paper", {}), ("fast", "lean", {}), ("vit", "patch", {"options": TINY})]
-
-
-def built(plain: Plain) -> torch.nn.Module:
-    module = build(plain.network, seed=9, **plain.arch)
-    module.load_state_dict({name: torch.tensor(array) for name, array in plain.state.items()}, strict=False)
-    return module.eval()
 
 
 def tensors(module: torch.nn.Module) -> dict[str, np.ndarray]:

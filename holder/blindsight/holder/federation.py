@@ -17,7 +17,7 @@ from blindsight.protocol.errors import ConflictError, MembershipError, PolicyErr
 from blindsight.protocol.identity import Entry
 from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Epoch, Log
-from blindsight.protocol.logfile import NOTICES, chosen
+from blindsight.protocol.logfile import NOTICES, chosen, read_log
 from blindsight.protocol.records import EPOCH, GENESIS, RETIRE, ROSTER, make_genesis, read_genesis
 
 
@@ -167,6 +167,25 @@ def _agreed_to(store: Keystore, log: Log, rival: Log) -> Log | None:
     mine = parting.type == EPOCH and parting.is_signed_by(store.key.entry) and parting.body()["seq"] > log.seq
     decided = set(store.data["feds"][log.fed]["decided"])
     return rival if mine and decided <= {record.mid for record in rival.records} else None
+
+
+def united(store: Keystore, place: str, code: str | None) -> Log:
+    """What the keystore remembers of the log, and what is newer at a place: an older copy there hides nothing.
+
+    Args:
+        store: the member's opened keystore; it is not changed.
+        place: a drop-box, a copy of its records, or an exported log.
+        code: the start of a federation code, or None when there is only one.
+
+    Raises:
+        MembershipError: E_FED, none or several federations fit, or the place shows another one.
+        ProtocolError: what lies at the place is no log.
+    """
+    fed = choose(store, code)
+    offered, state = read_log(place, people_code(bytes.fromhex(fed))), store.data["feds"][fed]
+    remembered = [Envelope.from_bytes(text.encode()) for text in (*state["records"], *state["notices"])]
+    keep = {record.mid for record in remembered if record.type in (ROSTER, RETIRE)} | set(state["decided"])
+    return Log.build([*remembered, *offered.records, *offered.notices], fed, keep)
 
 
 def decide(store: Keystore, box: DropBox, fed: str, start: str) -> Log:

@@ -17,13 +17,8 @@ from blindsight.holder import federation, override
 from blindsight.holder.rekey import rekey
 from blindsight.protocol import bundle
 from blindsight.protocol.clock import now, to_text
-from blindsight.protocol.encoding import people_code
-from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import PolicyError
-from blindsight.protocol.keystore import Keystore
 from blindsight.protocol.log import Log
-from blindsight.protocol.logfile import read_log
-from blindsight.protocol.records import RETIRE, ROSTER
 
 EXAMPLE = "blindsight holder rekey box/models/digits --to-epoch 2 --out digits-2 --log box"
 
@@ -43,7 +38,7 @@ def add_verb(verbs: Verbs) -> None:
 
 def _rekey(options: argparse.Namespace) -> int:
     with passphrase.opened(options) as store:
-        log = _log(store, options.log, options.federation)
+        log = federation.united(store, options.log, options.federation)
         federation.demand_verified(store, log)
         found = bundle.read(options.bundle, log)
         old, number = found.predicate["epoch"], options.to_epoch
@@ -78,12 +73,3 @@ def _despite(options: argparse.Namespace, log: Log, old: int, new: int) -> str:
             hint='train on images of the new epoch; to go on all the same: --despite-notice "why"',
         )
     return reason if log.warnings(old) else ""
-
-
-def _log(store: Keystore, place: str, code: str | None) -> Log:
-    """What the keystore remembers of the log, and what is newer at the place: an older copy there hides nothing."""
-    fed = federation.choose(store, code)
-    offered, state = read_log(place, people_code(bytes.fromhex(fed))), store.data["feds"][fed]
-    remembered = [Envelope.from_bytes(text.encode()) for text in (*state["records"], *state["notices"])]
-    keep = {record.mid for record in remembered if record.type in (ROSTER, RETIRE)} | set(state["decided"])
-    return Log.build([*remembered, *offered.records, *offered.notices], fed, keep)

@@ -60,9 +60,8 @@ MAX_TEXT_BYTES = 2**20
 MAX_CLASSES = 100_000
 MAX_METRICS = 4096
 
-_PARAMETERS = fields.dictionary(
-    fields.either(fields.integer(), fields.one_of([True, False]), fields.text(80), fields.listing(fields.integer()))
-)
+_PARAMETER = (fields.integer(), fields.one_of([True, False]), fields.text(80), fields.listing(fields.integer()))
+_PARAMETERS = fields.dictionary(fields.either(*_PARAMETER, fields.dictionary(fields.either(*_PARAMETER))))
 _PREDICATE = fields.mapping(
     {
         "v": fields.constant(1),

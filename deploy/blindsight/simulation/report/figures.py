@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import Final
 
-_Z95: Final = 1.959963985  # 97.5 % quantile of the normal distribution
+from blindsight.protocol.interval import wilson as of_hits
+
 _UNITS: Final = ("kB", "MB", "GB", "TB")
 _SPACE: Final = "\u00a0"
 
@@ -19,14 +19,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
     Returns:
         Lower and upper end, 0 to 1.
-
-    Source:
-        Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22(158).
     """
-    spread = _Z95**2 / count
-    centre = (share + spread / 2) / (1 + spread)
-    half = _Z95 / (1 + spread) * sqrt(share * (1 - share) / count + spread / (4 * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return of_hits(round(share * count), count)
 
 
 def percent(share: float) -> str:

@@ -113,7 +113,8 @@ def _make_all(runner: Runner, cells: Sequence[Cell], places: Places, after: Call
     """Make the runs that are not finished; names of those that could not be made."""
     from blindsight.trainer.experiments.progress import Progress
 
-    progress, refused = Progress(cells, runner.results, say), []
+    progress = Progress(cells, runner.results, say)
+    refused: list[Cell] = []
     waiting = [cell for cell in cells if runner.results.of(cell.run) is None]
     while waiting:
         cell, *waiting = waiting
@@ -121,12 +122,12 @@ def _make_all(runner: Runner, cells: Sequence[Cell], places: Places, after: Call
         try:
             place = places.of(cell.run.publication.data.source)
             progress.finished(cell, runner.make(cell, place, partial(progress.measured, cell)))
+            runner.forget(cell.run, [*waiting, *refused])
         except BlindsightError as error:
             say(f"{cell.name} was not made: {error.message} [{error.code}]")
-            refused.append(cell.name)
-        runner.forget(cell.run, waiting)
+            refused.append(cell)
         after()
-    return refused
+    return [cell.name for cell in refused]
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -172,12 +172,14 @@ def main() -> int:
     """Do what standard input orders.
 
     Returns:
-        0 done, 1 refused.
+        0 done, 1 refused, 130 interrupted.
     """
     order = Order(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_end_with_whoever_waits, daemon=True).start()
     try:
         _say({"measured": asdict(measure(order, _say))})
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BlindsightError as error:
         _say({"refused": {"message": error.message, "code": error.code, "hint": error.hint}})
         return 1

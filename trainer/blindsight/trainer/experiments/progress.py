@@ -45,7 +45,7 @@ class Progress:
         if number < rounds and time.monotonic() - self._last < SECONDS_BETWEEN_LINES:
             return
         self._last = time.monotonic()
-        left = self._left(cell, said["seconds"] / number, rounds - number) if number else ""
+        left = self._left(cell, said["seconds"] / number, rounds - number) if 0 < number < rounds else ""
         self._say(f"{cell.name}: round {number} of {rounds}, val accuracy {said['accuracy']:.4f}{left}")
 
     def _left(self, cell: Cell, seconds_a_round: float, rounds: int) -> str:

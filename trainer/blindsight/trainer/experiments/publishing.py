@@ -122,9 +122,13 @@ def publish(publication: Publication, place: str, out: Path, lock: int) -> None:
 
 
 def forget(out: Path) -> None:
-    """Remove what was published; it can be published again."""
+    """Remove what was published; it can be published again. Killed in between, the next ``forget`` removes the rest."""
+    gone = out.with_name(f"{out.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
     _mark(out).unlink(missing_ok=True)
-    shutil.rmtree(out, ignore_errors=True)
+    if out.exists():
+        out.rename(gone)  # half a folder could not be gone on with
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _mark(out: Path) -> Path:

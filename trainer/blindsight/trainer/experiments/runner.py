@@ -98,6 +98,8 @@ class Runner:
             FederationError: E_FEDERATION, the holders did not publish, or the training was refused.
         """
         images, folder = self._images(cell.run), self._folder(cell.run)
+        if not images.exists():  # a training goes on with the very images that it began with
+            shutil.rmtree(folder, ignore_errors=True)
         self._publish(cell.run.publication, place, images, self._lock)
         order = Order(
             dropbox=str(images / publishing.DROPBOX),
@@ -115,7 +117,7 @@ class Runner:
         return result
 
     def forget(self, run: Run, waiting: Sequence[Cell]) -> None:
-        """Remove the images of a run, unless runs that are waiting need them."""
+        """Remove the images of a finished run, unless runs that are waiting need them."""
         wanted = {cell.run.publication.digest for cell in waiting}
         if not self._keep and run.publication.digest not in wanted:
             publishing.forget(self._images(run))
