@@ -1,7 +1,9 @@
 """Vision transformers of other programs compute here what they compute there.
 
-There is a plain re-implementation of them, below: of one image at a time, in double precision, from the tensors under
-their names. Once, by hand, the same was done with timm 1.0.31 and transformers 5.23: see ``Measured`` there.
+There is a plain re-implementation of them below: one picture at a time, in double precision, from the tensors under
+their names. It was done once by hand with the programs themselves, too (timm 1.0.31, transformers 5.23.0, ViT-Ti/16 at
+224 pixels with random weights, 8 images of noise, all three units): logits up to 2.7 and 6.1 differed by at most 1.1e-6
+and 9.9e-6, top-1 was the same.
 """
 
 from __future__ import annotations
@@ -244,12 +246,12 @@ REFUSED: dict[str, tuple[Mapping[str, npt.NDArray], str]] = {
         "expected vit.encoder.layer.1.attention.attention.key.weight to have the shape of",
     ),
     "oblong patches": (changed("patch_embed.proj.weight", lambda w: w[..., :2]), "patch_embed.proj.weight to give"),
-    "flat positions": (changed("pos_embed", lambda p: p[0]), r"expected positions of shape \(1, n, 24\), got \(7, 24\)"),
+    "flat positions": (changed("pos_embed", lambda p: p[0]), r"expected positions of shape \(1, n, 24\), got \(7,"),
     "two tokens": (changed("cls_token", lambda c: c.repeat(2, axis=1)), r"expected token of shape \(1, n, 24\)"),
-    "whole numbers": (changed("head.bias", lambda b: b.astype(np.int64)), "expected finite floating numbers in head.bias"),
+    "whole numbers": (changed("head.bias", lambda b: b.astype(int)), "expected finite floating numbers in head.bias"),
     "not a number": (changed("norm.bias", lambda b: b * np.nan), "expected finite floating numbers in norm.bias"),
     "empty": (changed("head.weight", lambda w: w[:0]), "expected finite floating numbers in head.weight"),
-    "single number": (changed("head.bias", lambda b: b[0]), "expected head.bias to give an array of shape"),
+    "single number": (changed("head.bias", lambda b: b[0]), "expected head.weight to give an array of shape"),
 }  # fmt: skip
 
 

@@ -215,7 +215,8 @@ def _stacked(tensors: Arrays, theirs: tuple[str, ...]) -> npt.NDArray[Any]:
             raise FormatError(f"expected finite floating numbers in {name}, got others or none")
         if tensor.shape != every[0].shape:
             raise FormatError(f"expected {name} to have the shape of {theirs[0]}, got {tensor.shape}")
-    return every[0] if len(every) == 1 else np.concatenate(every)
+    joined = every[0] if len(every) == 1 else np.concatenate(every)
+    return joined.astype(np.result_type(joined.dtype, np.float32), copy=False)  # nothing is added up in half precision
 
 
 def _take_token_apart(state: dict[str, npt.NDArray[Any]]) -> None:
