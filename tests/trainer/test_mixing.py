@@ -49,9 +49,7 @@ def test_a_crop_moves_the_picture_and_reflects_its_border() -> None:
     image = torch.arange(16, dtype=torch.uint8).reshape(1, 4, 4, 1)
     found = {tuple(crop_pixels(image, 1, np.random.default_rng(seed))[0, 0, :, 0].tolist()) for seed in range(60)}
     rows = [(0, 1, 2, 3), (4, 5, 6, 7)]  # unmoved or moved down by reflection; the row below
-    assert found == {
-        shifted for row in rows for shifted in (row, (row[1], *row[:3]), (*row[1:], row[2]))
-    }
+    assert found == {shifted for row in rows for shifted in (row, (row[1], *row[:3]), (*row[1:], row[2]))}
 
 
 def test_about_half_of_the_images_are_mirrored_and_the_others_untouched() -> None:

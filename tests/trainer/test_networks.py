@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from blindsight.protocol.scheme import Descriptor
+from blindsight.trainer.config import RunConfig
+from blindsight.trainer.model import arch_of
 from blindsight.trainer.networks import NETWORKS, Option, build
 from blindsight.trainer.networks.dropout import Dropout, reseed
 from blindsight.trainer.networks.orderless import Reference
@@ -20,7 +23,7 @@ from blindsight.trainer.optimizers import Optimizers
 from blindsight.trainer.recipe import Recipe
 from blindsight.trainer.stems import STEMS
 from blindsight.trainer.weights import digest, pack
-from tests.trainer.samples import LINEAR, images, network, one_thread, settled
+from tests.trainer.samples import LINEAR, images, network, one_thread, settled, stem_of
 
 STEPS = 30
 RATES = {"pyramidal": 0.002}
@@ -70,6 +73,13 @@ def test_every_network_keeps_stem_and_head_under_their_names(name: str) -> None:
     module = network(name)
     assert {"stem", "head"} <= {child for child, _ in module.named_children()}
     assert "stem.blocks.weight" in module.state_dict()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_gets_the_stem_it_wants_where_the_scheme_leaves_the_choice(name: str) -> None:
+    config = RunConfig(network=name)
+    for scheme, expected in (("le", stem_of(name)), ("plain", stem_of(name)), ("pixel", "position")):
+        assert arch_of(Descriptor.of(scheme, (16, 16, 3)), 5, config)["stem"] == expected
 
 
 @pytest.mark.parametrize("stem", LINEAR)

@@ -19,7 +19,7 @@ RECIPE = Recipe(batch=8, lr=0.02, least_steps=12, share=0.5, cutmix=0.5, mixup=0
 CONFIG = RunConfig(rounds=4, precision="fp32", whiten=True, recipe=RECIPE)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a kill."""
 
 
@@ -52,12 +52,12 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bits(box, folders,
 
     def killed(self):
         if self.number == 2:
-            raise Killed
+            raise KilledError
         train(self)
 
     with monkeypatch.context() as patch:
         patch.setattr(pooled.Running, "train", killed)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             trained(box, folders, tmp_path / "run", config)
     resumed = trained(box, folders, tmp_path / "run", config)
     assert weights.digest(resumed.weights) == weights.digest(whole.weights)
@@ -83,7 +83,7 @@ def test_a_kill_before_any_change_of_the_folder_loses_nothing(box, folders, shor
     def killed(*words, **options):
         left[0] -= 1
         if not left[0]:
-            raise Killed
+            raise KilledError
         write(*words, **options)
 
     with monkeypatch.context() as patch:
@@ -91,7 +91,7 @@ def test_a_kill_before_any_change_of_the_folder_loses_nothing(box, folders, shor
         patch.setattr(checkpoint, "write_whole", killed)
         try:
             trained(box, folders, tmp_path / "run", SHORT)
-        except Killed:
+        except KilledError:
             assert left[0] == 0
     trained(box, folders, tmp_path / "run", SHORT)
     for name in (LAST, BEST, pooled.STATE):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from blindsight.protocol import manifest, shard
 from blindsight.protocol.errors import FormatError
-from blindsight.trainer.shards import EncryptedShards, in_order, shuffled, share_of
+from blindsight.trainer.shards import EncryptedShards, in_order, share_of, shuffled
 from tests.trainer import sites
 
 ROWS = 16

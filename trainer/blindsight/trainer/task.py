@@ -20,6 +20,7 @@ from torch.nn import functional
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.scheme import Descriptor
 from blindsight.trainer.mixing import crop_pixels, cut_blocks, mirror_pixels, mix_units, shift_blocks
+from blindsight.trainer.networks.dropout import reseed
 from blindsight.trainer.optimizers import Optimizers
 from blindsight.trainer.recipe import Recipe
 
@@ -126,12 +127,13 @@ class Fitting:
             images: (b, h, w, c) uint8.
             labels: (b,) int64.
             rate: share of the highest learning rates.
-            rng: draws what is done to the images.
+            rng: draws what is done to the images and what is dropped.
 
         Returns:
             The mean loss, a scalar without history.
         """
         mixed, partners, kept = self._changes.mixed(self._changes.to_images(images, rng), self._units, rng)
+        reseed(self.module, rng)
         with _autocast(self._precision, images.device.type):
             logits = self.module(mixed)  # (b, classes)
         loss = self._loss(logits.float(), labels)

@@ -7,6 +7,7 @@ Ours begins behind a block stem and pools over positions at the end.
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar, Final
 
 import torch
@@ -76,7 +77,7 @@ class Fast(nn.Module):
 
     def __init__(self, stem: nn.Module, grid: tuple[int, int], classes: int) -> None:
         super().__init__()
-        pairs = zip(WIDTHS, WIDTHS[1:], strict=False)
+        pairs = itertools.pairwise(WIDTHS)
         self.stem = stem
         self.groups = nn.Sequential(*(Group(i, o, pool=n > 0) for n, (i, o) in enumerate(pairs)))
         self.head = nn.Linear(WIDTHS[-1], classes)

@@ -47,8 +47,8 @@ def stem_for(stem: str, unit: str, block: int, shape: tuple[int, int, int], *, w
         upsample: feature positions per block edge, 1, 2 or 4; 1 for ``patch``.
 
     Returns:
-        A module from (b, h, w, c) uint8 to (b, width, *grid_of(...)) float32. Of ``block``, ``paper``, ``lean`` and ``patch``
-        the tensor ``blocks.weight`` carries all that depends on the key, if one key serves all blocks.
+        A module from (b, h, w, c) uint8 to (b, width, *grid_of(...)) float32. Of ``block``, ``paper``, ``lean`` and
+        ``patch`` the tensor ``blocks.weight`` carries all that depends on the key, if one key serves all blocks.
 
     Raises:
         ValueError: an unknown stem, unit or up-sampling, or an image that is not made of whole blocks.

@@ -1,4 +1,4 @@
-"""A first layer made to begin as the principal components of blocks: plus and minus each, GELU, sub-pixel convolution."""
+"""A first layer made to begin as principal components of blocks: plus and minus each, GELU, sub-pixel convolution."""
 
 from __future__ import annotations
 

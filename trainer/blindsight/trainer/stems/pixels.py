@@ -142,9 +142,7 @@ class Sight(nn.Sequential):
             nn.Conv2d(units, width, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
-            nn.Conv2d(
-                width, width, kernel_size=max(3, stride), padding=1 if stride < 4 else 0, stride=stride, bias=False
-            ),
+            nn.Conv2d(width, width, kernel_size=edge, padding=padding, stride=stride, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
         )
