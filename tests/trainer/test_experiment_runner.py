@@ -140,12 +140,11 @@ def test_images_and_checkpoints_stay_where_they_are_wanted(begun, tmp_path):
     assert not kept.exists()
 
 
-def test_images_that_were_removed_half_way_are_published_anew(tmp_path):
-    images = tmp_path / "images"
-    for name in ("images", "images.gone"):  # the second of a removal that was killed
-        (tmp_path / name / "holder-1").mkdir(parents=True)
-    publishing.forget(images)
-    assert list(tmp_path.iterdir()) == []
+def test_images_that_were_removed_half_way_are_removed_by_the_next_start(begun, tmp_path):
+    half = tmp_path / "out" / PUBLISHED / f"0123{publishing.GONE}" / "holder-1"
+    half.mkdir(parents=True)
+    begun()
+    assert list((tmp_path / "out" / PUBLISHED).iterdir()) == []
 
 
 def test_a_training_does_not_go_on_with_other_images_than_it_began_with(begun, tmp_path):

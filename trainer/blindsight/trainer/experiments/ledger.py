@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from blindsight.trainer.experiments.plan import Value
 from blindsight.trainer.experiments.results import Result
 from blindsight.trainer.experiments.spread import Spread
 from blindsight.trainer.experiments.summary import PERCENT, Line
@@ -68,15 +69,19 @@ def circumstances(results: Sequence[Result]) -> Iterator[str]:
         yield NO_RUN
         return
     for what, count in Counter(_computed_with(one) for one in results).items():
-        yield f"* {what}: {count} {'run' if count == 1 else 'runs'}"
+        yield f"* {what}: {_count(count, 'run')}"
     yield from (f"* `{command}`" for command in dict.fromkeys(one.command for one in results) if command)
 
 
 def _computed_with(result: Result) -> str:
     machine = result.machine
-    words = [f"{machine['processor']}", *(f"{machine[name]} {name}" for name in ("cores", "threads"))]
+    words = [f"{machine['processor']}", *(_count(machine[f"{name}s"], name) for name in ("core", "thread"))]
     words += [f"{machine['device']}", f"{machine['precision']}"]
     words += [f"{name} {version}" for name, version in result.versions.items()]
     changed = "-changed" if result.commit.endswith("-changed") else ""
     words.append(f"commit {result.commit[:12]}{changed}" if result.commit else "no commit")
     return ", ".join(words)
+
+
+def _count(number: Value, noun: str) -> str:
+    return f"{number} {noun if number == 1 else f'{noun}s'}"

@@ -23,6 +23,7 @@ from blindsight.trainer.experiments.run import Publication, digest_of
 
 DIGITS: Final = "digits"
 DROPBOX: Final = "dropbox"
+GONE: Final = ".gone"
 _BUILT_IN: Final = "built in"
 
 
@@ -122,13 +123,17 @@ def publish(publication: Publication, place: str, out: Path, lock: int) -> None:
 
 
 def forget(out: Path) -> None:
-    """Remove what was published; it can be published again. Killed in between, the next ``forget`` removes the rest."""
-    gone = out.with_name(f"{out.name}.gone")
-    shutil.rmtree(gone, ignore_errors=True)
+    """Remove what was published; it can be published again."""
     _mark(out).unlink(missing_ok=True)
     if out.exists():
-        out.rename(gone)  # half a folder could not be gone on with
-        shutil.rmtree(gone, ignore_errors=True)
+        out.rename(gone := out.with_name(f"{out.name}{GONE}"))  # half a folder could not be gone on with
+        shutil.rmtree(gone)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed ``forget`` has left in a folder of publications."""
+    for gone in folder.glob(f"*{GONE}"):
+        shutil.rmtree(gone)
 
 
 def _mark(out: Path) -> Path:

@@ -65,6 +65,7 @@ class Runner:
         self._publish = publish
         self._base = experiment.base()
         self.results = Results(out, digest_of(self._base))
+        publishing.sweep(out / PUBLISHED)
 
     def demand_same(self, sources: Mapping[str, str]) -> None:
         """Claim the folder for this experiment with these images, or demand that it holds it.
