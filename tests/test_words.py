@@ -18,7 +18,7 @@ FORBIDDEN = re.compile(
 PARTS = ("protocol", "holder", "trainer", "operator", "deploy")
 PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
 SUBVERBS = "init|show|create|sign|verify|propose|step|status"
-COMMAND = re.compile(rf"^blindsight ((?:holder|trainer|operator|protocol) \w+(?: (?:{SUBVERBS})\b)?)", re.MULTILINE)
+COMMAND = re.compile(rf"^blindsight ((?:holder|trainer|operator|protocol) [\w-]+(?: (?:{SUBVERBS})\b)?)", re.MULTILINE)
 COMMANDS = sorted(set(COMMAND.findall((ROOT / "README.md").read_text())))
 
 
