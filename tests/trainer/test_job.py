@@ -36,10 +36,19 @@ def test_the_digest_changes_with_the_manifests(box, job, manifests):
     assert Job.of(box, manifests[:2], CONFIG).digest != job.digest
 
 
-@pytest.mark.parametrize("key", sorted(set(CONFIG.to_flower()) - {"timeout", "strategy", "network"}))
+@pytest.mark.parametrize("key", sorted(set(CONFIG.to_flower()) - {"timeout", "strategy"}))
 def test_the_digest_changes_with_every_key_that_decides_the_result(box, job, manifests, key):
     values = CONFIG.to_flower()
-    other = {"precision": "bf16", "upsample": 4}.get(key, values[key] / 2 if isinstance(values[key], float) else 1)
+    chosen = {
+        "precision": "bf16",
+        "upsample": 4,
+        "optimizer": "muon",
+        "stem": "pixels",
+        "unit": "bit",
+        "network": "fast",
+    }
+    by_type = {bool: True, int: 1, float: 0.25}
+    other = chosen.get(key, by_type.get(type(values[key])))
     assert other != values[key]
     config = type(CONFIG).from_flower(values | {key: other})
     assert Job.of(box, manifests, config).digest != job.digest
