@@ -12,7 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.manifest import FILE_NAME
-from blindsight.trainer import client_app, inprocess, server_app, weights
+from blindsight.trainer import client_app, inprocess, server_app, weights, whitening
 from blindsight.trainer.checkpoint import resume
 from blindsight.trainer.inprocess import InProcessGrid
 from blindsight.trainer.job import Job
@@ -178,6 +178,12 @@ def test_a_node_whose_shards_are_damaged_is_refused_before_the_first_round(job, 
 WHITENED = dataclasses.replace(CONFIG, whiten=True)
 
 
+@pytest.fixture
+def few(monkeypatch):
+    """As if a few images were many."""
+    monkeypatch.setattr(whitening, "LEAST", 16)
+
+
 def moments(folders, **told):
     """The answer of one node, told so, to the question for second moments."""
     grid = InProcessGrid(client_app.app, [node(*folders) | told], WHITENED.to_flower(), 1)
@@ -187,7 +193,7 @@ def moments(folders, **told):
     return reply.content
 
 
-def test_a_node_answers_with_one_sum_over_its_blocks_and_their_number(folders):
+def test_a_node_answers_with_one_sum_over_its_blocks_and_their_number(folders, few):
     content = moments(folders[:2])
     total = content.array_records["arrays"]["moments"].numpy()
     assert total.shape == (96, 96)
@@ -199,6 +205,24 @@ def test_a_node_that_is_told_to_keeps_its_moments(folders):
     content = moments(folders[:2], **{"share-moments": False})
     assert set(content) == {"metrics"}
     assert content.metric_records["metrics"]["blocks"] == 0
+
+
+def refusal(folders, config, **told):
+    grid = InProcessGrid(client_app.app, [node(*folders) | told], config.to_flower(), 1)
+    question = RecordDict({"config": ConfigRecord({"v": 1})})
+    (reply,) = grid.send_and_receive([Message(question, grid.get_node_ids()[0], "query.moments")])
+    return reply.error.reason
+
+
+def test_moments_of_few_images_or_of_whole_images_are_not_sent(folders, monkeypatch):
+    assert "at least 100 images" in refusal(folders[:2], WHITENED)
+    monkeypatch.setattr(whitening, "LEAST", 16)
+    assert "no larger than the scheme's" in refusal(folders[:2], dataclasses.replace(WHITENED, block=8))
+
+
+def test_moments_are_sent_only_in_a_run_that_says_so_and_by_a_clear_yes(folders, few):
+    assert "whiten=false" in refusal(folders[:2], CONFIG)
+    assert "must be true or false" in refusal(folders[:2], WHITENED, **{"share-moments": "false"})
 
 
 def begun(box, folders, out, *told):
@@ -214,7 +238,7 @@ def begun(box, folders, out, *told):
     return network.stem.blocks.weight.detach().numpy()
 
 
-def test_the_first_layer_begins_from_those_who_give_their_moments(box, folders, tmp_path):
+def test_the_first_layer_begins_from_those_who_give_their_moments(box, folders, few, tmp_path):
     kept = {"share-moments": False}
     both, first, nobody = (
         begun(box, folders, tmp_path / f"{place}", *told)
@@ -232,6 +256,9 @@ def test_moments_of_other_sizes_or_without_end_are_refused():
             self.content = RecordDict({"metrics": MetricRecord({"blocks": 4})})
             self.content["arrays"] = ArrayRecord({"moments": Array(total)})
 
-    for total in (np.eye(3), np.full((2, 2), np.inf), np.zeros(2)):
+    for total in (np.eye(3), np.full((2, 2), np.inf), np.zeros(2), np.eye(2, dtype=np.float32)):
         with pytest.raises(FederationError, match="expected second moments of 2 units"):
+            server_app._moments(Reply(total), 2)
+    for total in (1e9 * np.eye(2), -np.eye(2)):
+        with pytest.raises(FederationError, match="of 4 clipped blocks"):
             server_app._moments(Reply(total), 2)

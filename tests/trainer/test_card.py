@@ -111,7 +111,7 @@ def test_it_says_how_the_network_was_trained(written, stated):
     recipe = Recipe(optimizer="muon", lr=0.5, batch=32, shift=0.25, cutmix=0.5)
     text = written(RunConfig(rounds=9, seed=5, recipe=recipe))
     best = stated["training"]["rounds"]
-    for words in (f"after round {best} of 9", "`muon`, batches of 32, highest learning rate 0.5", "Network `small`"):
+    for words in (f"after round {best} of 9", "batches of 32, weight decay", "SGD with Nesterov", "Muon, ", "`small`"):
         assert words in text
     assert "moved by one block with a chance of 0.25; blocks of other images put in" in text
     assert "| cutmix | 0.5 |" in text

@@ -12,13 +12,14 @@ from dataclasses import asdict, replace
 import pytest
 
 from blindsight.protocol.errors import DataError, FederationError
+from blindsight.trainer.alone import alone
 from blindsight.trainer.experiments import circumstances, measuring, publishing
 from blindsight.trainer.experiments.measuring import Order
 from blindsight.trainer.experiments.progress import Progress, duration, expected
 from blindsight.trainer.experiments.publishing import Places, command_for
 from blindsight.trainer.experiments.results import FILE_NAME
 from blindsight.trainer.experiments.rows import cells_of, rows_of
-from blindsight.trainer.experiments.runner import BASE, PUBLISHED, RUNS, Runner, alone
+from blindsight.trainer.experiments.runner import BASE, PUBLISHED, RUNS, Runner
 from blindsight.trainer.experiments.spent import Spent
 from tests.trainer import experiment_samples as samples
 from tests.trainer import sites

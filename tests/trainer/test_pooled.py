@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from blindsight.protocol.errors import FederationError
-from blindsight.trainer import checkpoint, pooled, weights
+from blindsight.trainer import checkpoint, pooled, weights, whitening
+from blindsight.trainer.alone import alone
 from blindsight.trainer.checkpoint import BEST, LAST
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.fit import NODES_FILE
@@ -125,9 +126,25 @@ def test_a_federation_refuses_a_moving_average_over_steps(box, folders, tmp_path
         sites.trained(box, folders, tmp_path / "run", CONFIG)
 
 
-def test_a_federation_begins_with_the_sum_of_its_holders_moments(box, folders, tmp_path):
+def test_a_federation_begins_with_the_sum_of_its_holders_moments(box, folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(whitening, "LEAST", 16)
     config = dataclasses.replace(CONFIG, rounds=1, recipe=Recipe(batch=8, least_steps=1))
     random = dataclasses.replace(config, whiten=False)
     alike = [sites.trained(box, folders, tmp_path / f"{n}", config, workers=n) for n in (1, 2)]
     other = sites.trained(box, folders, tmp_path / "random", random)
     assert weights.digest(alike[0].weights) == weights.digest(alike[1].weights) != weights.digest(other.weights)
+
+
+def test_engines_do_not_mix_in_one_folder(box, folders, tmp_path):
+    config = dataclasses.replace(SHORT, recipe=dataclasses.replace(SHORT.recipe, ema=0.0), whiten=False)
+    trained(box, folders, tmp_path / "run", config)
+    with pytest.raises(FederationError, match="holds a pooled run"):
+        sites.trained(box, folders, tmp_path / "run", config)
+    sites.trained(box, folders, tmp_path / "federated", config)
+    with pytest.raises(FederationError, match="is missing"):
+        trained(box, folders, tmp_path / "federated", config)
+
+
+def test_two_pooled_runs_do_not_share_a_folder(box, folders, tmp_path):
+    with alone(tmp_path / "run"), pytest.raises(FederationError, match="another process works in"):
+        trained(box, folders, tmp_path / "run", SHORT)

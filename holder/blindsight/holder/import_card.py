@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from blindsight.protocol.identity import Entry
 from blindsight.protocol.log import Log
+from blindsight.protocol.markdown import escaped
 from blindsight.protocol.scheme import Descriptor
-
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|&#~])")
 
 
 def card(predicate: Mapping[str, Any], source: str, log: Log, by: Entry) -> bytes:
@@ -29,12 +27,12 @@ def card(predicate: Mapping[str, Any], source: str, log: Log, by: Entry) -> byte
     height, width, channels = predicate["input"]["shape"]
     parameters = ", ".join(f"{name} {value}" for name, value in descriptor.params.items()) or "no parameters"
     return _CARD.format(
-        name=_text(f"{model['name']} {model['version']}"),
-        by=_text(by.label),
-        federation=f"{_text(log.name)} ({log.code})",
+        name=escaped(f"{model['name']} {model['version']}"),
+        by=escaped(by.label),
+        federation=f"{escaped(log.name)} ({log.code})",
         epoch=predicate["epoch"],
         created=predicate["created"],
-        source=_text(source),
+        source=escaped(source),
         classes=predicate["task"]["classes"],
         input=f"{height} x {width} pixels with {channels} channel(s)",
         scheme=f"`{descriptor.id}` version {descriptor.v} ({parameters}): {descriptor.traits.title}",
@@ -42,11 +40,6 @@ def card(predicate: Mapping[str, Any], source: str, log: Log, by: Entry) -> byte
         falls=descriptor.traits.falls,
         key=_NO_KEY if descriptor.traits.scope == "none" else _KEY,
     ).encode()
-
-
-def _text(words: str) -> str:
-    """Words in Markdown, none of them markup."""
-    return _SPECIAL.sub(r"\\\1", words)
 
 
 _KEY: Final = """**Whoever has this folder and the plain model that it was made from finds the key by laying their

@@ -26,6 +26,7 @@ from blindsight.protocol.envelope import Envelope
 from blindsight.protocol.errors import FormatError, MembershipError, SchemeError
 from blindsight.protocol.identity import SigningKey
 from blindsight.protocol.log import Epoch, Log
+from blindsight.protocol.markdown import escaped
 from blindsight.protocol.scheme import Descriptor, check_value, scheme_key
 
 FIRST_LAYER: Final = "stem.blocks.weight"
@@ -181,7 +182,7 @@ def rekey(
     layout = Layout.of(before["arch"]["params"], found.descriptor)
     files = rekeyed(found.files, key_of(old, layout), key_of(new, layout)) | {ORIGIN: _first(found).to_bytes()}
     if CARD in files:
-        files[CARD] += _section(before["epoch"], to.number, key.entry.label, created).encode()
+        files[CARD] += _section(before["epoch"], to.number, escaped(key.entry.label), created).encode()
     return _predicate(found, log, to, key.entry.fpr) | {"scv": scv, "created": created}, files
 
 

@@ -44,12 +44,13 @@ def _rekey(options: argparse.Namespace) -> int:
         old, number = found.predicate["epoch"], options.to_epoch
         _, secret = federation.epoch_secret(store, log, old)
         to, other = federation.epoch_secret(store, log, number)
-        reason = override.demand_usable(options, log, number) or _despite(options, log, old, number)
+        objected = {number: override.demand_usable(options, log, number), old: _despite(options, log, old, number)}
         predicate, files = rekey(found, log, to, (secret, other), store.key, to_text(now()))
         for objection in log.objections(old, now()):
             say(f"{objection.message}; re-keying leads the model out of it")
         say(f"whoever has both models and knows the key of epoch {old} or {number} can compute the other one's")
-        override.note(store, "holder rekey", number, reason)
+        for epoch, reason in objected.items():
+            override.note(store, "holder rekey", epoch, reason)
         statement = bundle.make(options.out, store.key, predicate, files)
     model = predicate["model"]
     facts = {"bundle": str(options.out), "model": model if options.json else f"{model['name']} {model['version']}"}

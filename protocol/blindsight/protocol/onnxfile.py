@@ -67,7 +67,7 @@ def weight(model: bytes, name: str) -> Weights:
     """
     tensor = _tensor(memoryview(model), name)
     shape, values = tuple(_numbers(tensor, _DIMS)), np.frombuffer(b"".join(_pieces(tensor, name)), dtype="<f4")
-    if not 0 < math.prod(shape) == values.size or len(shape) > MAX_DIMENSIONS:
+    if len(shape) > MAX_DIMENSIONS or not 0 < math.prod(shape) == values.size:
         raise FormatError(f"the {values.size} values of weight {name} do not fill its shape {shape[:MAX_DIMENSIONS]}")
     return values.reshape(shape).astype(np.float32)
 

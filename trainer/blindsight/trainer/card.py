@@ -6,13 +6,13 @@ escaped, so that none can pass for a part of the card. It says whom a scheme hid
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from blindsight.protocol.bundle import FINGERPRINT
 from blindsight.protocol.log import Log
 from blindsight.protocol.manifest import Manifest
+from blindsight.protocol.markdown import escaped
 from blindsight.protocol.scheme import Descriptor
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.metrics import ACCURACY, HIGH, LOW, ROWS, holders_of, prefix_of
@@ -23,7 +23,6 @@ MOST_DATA_SETS: Final = 100
 MOST_CHARACTERS: Final = 400
 """Of a description."""
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|&#~])")
 Predicate = Mapping[str, Any]
 
 
@@ -63,12 +62,12 @@ def card(
 def _title(predicate: Predicate, descriptor: Descriptor, log: Log) -> str:
     model, kind = predicate["model"], "images that are not encrypted" if _bare(descriptor) else "encrypted images"
     trainer = log.roster.trainer(predicate["trainer"]).label
-    return f"""# Model card: {_text(model["name"])} {_text(model["version"])}
+    return f"""# Model card: {escaped(model["name"])} {escaped(model["version"])}
 
-A network that sorts {kind} into {predicate["task"]["classes"]} classes. {_text(trainer)} trained it for the federation
-{_text(log.name)} ({log.code}), on images of the federation's epoch {predicate["epoch"]}, and wrote this card on
-{predicate["created"]}. `bundle.dsse.json` names every file of this folder with its SHA-256; it also says whether a
-holder has led the model to the key of another epoch since."""
+A network that sorts {kind} into {predicate["task"]["classes"]} classes. {escaped(trainer)} trained it for the
+federation {escaped(log.name)} ({log.code}), on images of the federation's epoch {predicate["epoch"]}, and wrote this
+card on {predicate["created"]}. `bundle.dsse.json` names every file of this folder with its SHA-256; it also says
+whether a holder has led the model to the key of another epoch since."""
 
 
 def _interface(predicate: Predicate) -> str:
@@ -173,11 +172,21 @@ def _augmentation(config: RunConfig, descriptor: Descriptor) -> str:
 
 def _optimizer(config: RunConfig) -> str:
     recipe = config.recipe
+    method = _METHODS[recipe.optimizer].format(lr=recipe.lr, momentum=recipe.momentum, muon=recipe.muon_lr)
     return (
-        f"`{recipe.optimizer}`, batches of {recipe.batch}, highest learning rate {recipe.lr:g} after a rise over "
-        f"{recipe.warm_up:g} of the rounds, momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}, label "
-        f"smoothing {recipe.label_smoothing:g}, forward pass in {config.precision}."
+        f"{method}; rates rise over {recipe.warm_up:g} of the rounds, then fall; batches of {recipe.batch}, weight "
+        f"decay {recipe.weight_decay:g} on weights of two and more dimensions{_SPARED[recipe.optimizer]}, "
+        f"label smoothing {recipe.label_smoothing:g}, forward pass in {config.precision}."
     )
+
+
+_METHODS: Final = {
+    "sgd": "SGD with Nesterov momentum {momentum:g}, highest learning rate {lr:g}",
+    "adamw": "AdamW with first moment {momentum:g}, highest learning rate {lr:g}",
+    "muon": "Muon, highest learning rate {muon:g}, for convolutions without a bias behind the first layer; for the "
+    "rest SGD with Nesterov momentum {momentum:g}, highest learning rate {lr:g}",
+}
+_SPARED: Final = {"sgd": "", "adamw": "", "muon": ", those that Muon moves excepted"}
 
 
 def _data(manifests: Sequence[Manifest]) -> str:
@@ -259,13 +268,8 @@ def _bare(descriptor: Descriptor) -> bool:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *([_text(cell) for cell in row] for row in rows)]
+    lines = [head, ["---"] * len(head), *([escaped(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _text(words: str) -> str:
-    """Words in Markdown, none of them markup."""
-    return _SPECIAL.sub(r"\\\1", words)
 
 
 def _percent(share: str) -> str:

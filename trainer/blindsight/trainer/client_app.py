@@ -8,6 +8,7 @@ which the server begins the first layer (see ``whitening``). ``train`` measures 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -16,9 +17,9 @@ from flwr.clientapp import ClientApp
 from torch import nn
 
 from blindsight.protocol.errors import FederationError
-from blindsight.trainer import task, weights
+from blindsight.trainer import task, weights, whitening
 from blindsight.trainer.config import RunConfig
-from blindsight.trainer.model import model_for
+from blindsight.trainer.model import model_for, stem_block
 from blindsight.trainer.node import NodeData, folders_of, load
 from blindsight.trainer.precision import resolve
 from blindsight.trainer.shards import Indices, in_order, share_of, shuffled
@@ -43,14 +44,30 @@ def manifest(message: Message, context: Context) -> Message:
 def moments(message: Message, context: Context) -> Message:
     """Answer with clipped second moments of the node's encrypted blocks, unless the node is told to keep them."""
     config, data = RunConfig.from_flower(context.run_config), load(folders_of(context.node_config))
-    if not context.node_config.get(SHARE_MOMENTS, True):
+    torch.set_num_threads(1)  # as in _prepare
+    if not config.whiten:
+        raise FederationError("second moments are asked for, but the run configuration says whiten=false")
+    if not _shares_moments(context.node_config):
         return Message(RecordDict({"metrics": MetricRecord({"blocks": 0})}), reply_to=message)
-    found = moments_for(model_for(data.descriptor, data.classes, config), data.train, config.seed)
+    network = model_for(data.descriptor, data.classes, config)
+    if len(data.train) < whitening.LEAST or whitening.edge_of(network) > stem_block(data.descriptor):
+        raise FederationError(
+            f"second moments are sent of at least {whitening.LEAST} images and of blocks no larger than the scheme's",
+            hint="fewer images or larger blocks would show single images; set whiten=false",
+        )
+    found = moments_for(network, data.train, config.seed)
     if found is None:
         raise FederationError("this network's first layer does not begin from second moments", hint="set whiten=false")
     content = RecordDict({"metrics": MetricRecord({"blocks": found.blocks})})
     content["arrays"] = ArrayRecord({"moments": Array(found.total.numpy())})
     return Message(content, reply_to=message)
+
+
+def _shares_moments(node_config: Mapping[str, object]) -> bool:
+    shares = node_config.get(SHARE_MOMENTS, True)
+    if not isinstance(shares, bool):  # the text "false" must not count as consent
+        raise FederationError(f"{SHARE_MOMENTS} must be true or false, got {str(shares)[:20]!r}")
+    return shares
 
 
 @app.train()

@@ -74,7 +74,7 @@ def _classes(text: str | None) -> tuple[str, ...]:
     if text is None:
         return ()
     path = Path(text)
-    if not path.is_file():
+    if "," in text or not path.is_file():
         return tuple(name.strip() for name in text.split(","))
     with path.open("rb") as file:
         data = read_bounded(file, bundle.MAX_TEXT_BYTES)

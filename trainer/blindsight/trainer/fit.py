@@ -19,6 +19,7 @@ from blindsight.protocol.manifest import Manifest, offers_in
 from blindsight.trainer import checkpoint
 from blindsight.trainer.checkpoint import LAST, Checkpoint
 from blindsight.trainer.config import RunConfig
+from blindsight.trainer.device import device_for
 from blindsight.trainer.job import Job
 from blindsight.trainer.precision import resolve
 
@@ -100,7 +101,9 @@ def fit(
     if config.recipe.ema and engine != "pooled":
         raise FederationError("run configuration: ema averages over steps, which a federation does not see: set ema=0")
     out.mkdir(parents=True, exist_ok=True)
-    config = replace(config, precision=resolve(config.precision))  # one format for the whole run, resumed or not
+    device = device_for().type if engine == "pooled" else "cpu"
+    precision = resolve(config.precision, device)  # one format for the whole run, resumed or not
+    config = replace(config, precision=precision)
     place = str(Path(log_place).resolve()) if Path(log_place).exists() else str(log_place)
     job = Job.of(place, verified.manifests, config, despite_notice=verified.despite_notice)
     job.save(out)

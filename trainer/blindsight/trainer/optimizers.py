@@ -122,7 +122,7 @@ class Optimizers:
             name, _, key = place.rpartition("/")
             parameter = named[name]
             alike = value.shape == parameter.shape  # else a counter; fused steps need the parameter's memory order
-            kept = torch.empty_like(parameter).copy_(value) if alike else value.clone()
+            kept = torch.empty_like(parameter).copy_(value) if alike else value.to(parameter.device, copy=True)
             self._owner(parameter).state[parameter][key] = kept.detach()
 
     def _owner(self, parameter: Tensor) -> torch.optim.Optimizer:

@@ -23,6 +23,7 @@ from blindsight.protocol import tensorfile
 from blindsight.protocol.errors import FederationError
 from blindsight.protocol.files import sweep_parts, write_whole
 from blindsight.trainer import task, weights
+from blindsight.trainer.alone import alone
 from blindsight.trainer.checkpoint import BEST, LAST, Checkpoint, Round, resume
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.device import Joined, device_for
@@ -55,17 +56,22 @@ def run(job: Job, nodes: Sequence[NodeData], config: RunConfig, out: Path) -> Ch
         FederationError: E_FEDERATION, the recipe asks for what the scheme does not allow; or the folder holds another
             run.
     """
-    sweep_parts(out)
-    running = Running(job, nodes, config)
-    state = resume(out, job.digest)
+    with alone(out):
+        sweep_parts(out)
+        return _run(Running(job, nodes, config), resume(out, job.digest), config.rounds, out)
+
+
+def _run(running: Running, state: Checkpoint | None, rounds: int, out: Path) -> Checkpoint:
     if state is not None:
         running.load(out / STATE)
-    while state is None or state.number < config.rounds:
+        if running.number not in (state.number, state.number + 1):
+            raise FederationError(f"{STATE} does not belong to {LAST} in {out}", hint="name another folder with --out")
+    while state is None or state.number < rounds:
         if state is not None and running.number == state.number:
             running.train()
         running.save(out / STATE)
         history = () if state is None else state.history
-        state = Checkpoint(job.digest, running.number, running.packed(), (*history, running.measured()))
+        state = Checkpoint(running.job, running.number, running.packed(), (*history, running.measured()))
         if state.history[-1].accuracy >= state.best:  # of equals, the longer trained
             state.save(out / BEST)
         state.save(out / LAST)
@@ -82,12 +88,13 @@ class Running:
 
     Attributes:
         number: rounds that are done.
+        job: digest of what the run is about.
     """
 
     def __init__(self, job: Job, nodes: Sequence[NodeData], config: RunConfig) -> None:
         self.number = 0
-        self._job, self._nodes, self._config = job.digest, nodes, config
-        self._precision = resolve(config.precision)
+        self.job, self._nodes, self._config = job.digest, nodes, config
+        self._precision = resolve(config.precision, device_for().type)
         device = device_for()
         self._rows = Joined([node.train for node in nodes], device)
         self._network = begun(nodes, config).to(device)
@@ -151,7 +158,7 @@ class Running:
         tensors[WEIGHTS] = weights.pack(self._network.state_dict())
         if self._average is not None:
             tensors[AVERAGE] = weights.pack(self._average.module.state_dict())
-        state = {"v": 1, "kind": "pooled", "job": self._job, "round": self.number, "steps": self._steps}
+        state = {"v": 1, "kind": "pooled", "job": self.job, "round": self.number, "steps": self._steps}
         write_whole(file, tensorfile.to_bytes(tensors, state))
 
     def load(self, file: Path) -> None:
@@ -161,7 +168,7 @@ class Running:
             FederationError: E_FEDERATION, there is none, or it is of another run.
             FormatError: E_SHARD, it is damaged.
         """
-        tensors, state = _read(file, self._job)
+        tensors, state = _read(file, self.job)
         weights.unpack(tensors.pop(WEIGHTS), self._network)
         if self._average is not None:
             weights.unpack(tensors.pop(AVERAGE), self._average.module)

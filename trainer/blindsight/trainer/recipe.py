@@ -16,12 +16,13 @@ class Recipe:
 
     Args:
         batch: images per step.
-        optimizer: ``sgd`` (Nesterov), ``adamw`` or ``muon`` (convolutions and hidden linear layers; SGD for the rest).
+        optimizer: ``sgd`` (Nesterov), ``adamw`` or ``muon`` (dense convolutions without a bias; SGD for the rest).
         lr: highest learning rate, per step of ``batch`` images.
         muon_lr: highest learning rate of the weights that ``muon`` moves.
         warm_up: share of the rounds, from 0 to below 1, in which the rate rises to ``lr``.
-        momentum: of Nesterov's method, fresh in each round of a federation; the first moment of ``adamw``.
-        weight_decay: on convolutions and linear layers; not on normalisations and biases.
+        momentum: of Nesterov's method, fresh in each round of a federation; at most 0.6 of it for ``muon``'s own
+            weights; the first moment of ``adamw``, whose second is 0.99.
+        weight_decay: on weights of two and more dimensions, but for those that ``muon`` moves.
         label_smoothing: probability spread over all classes.
         shift: chance of an image to be moved by a block (``shift_blocks``), where the scheme allows it.
         cutmix: chance of a batch to have blocks replaced by those of other images, where the scheme allows it.

@@ -6,10 +6,8 @@ Its folder comes from the server's own environment or context, never from the ru
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -26,15 +24,18 @@ from blindsight.protocol.errors import FederationError
 from blindsight.protocol.logfile import read_log
 from blindsight.protocol.manifest import Manifest
 from blindsight.trainer import weights
+from blindsight.trainer.alone import alone
 from blindsight.trainer.checkpoint import BEST, LAST, Checkpoint, Round, resume
 from blindsight.trainer.cohort import MOMENTS_QUERY, Cohort
 from blindsight.trainer.config import RunConfig
 from blindsight.trainer.job import Job
 from blindsight.trainer.model import model_for
-from blindsight.trainer.whitening import Moments, absorbing_units, whiten
+from blindsight.trainer.pooled import STATE
+from blindsight.trainer.whitening import CLIP, Moments, absorbing_units, whiten
 
 STATE_VARIABLE = "BLINDSIGHT_TRAINER_STATE"
 MOST_ROWS = 10**12
+BUSY = "wait for it to end; a killed --engine ray may have left a flower-superlink"
 app = ServerApp()
 
 
@@ -46,7 +47,9 @@ def main(grid: Grid, context: Context) -> None:
     config = RunConfig.from_flower(context.run_config)
     job.demand_config(config)
     cohort = Cohort(grid, config.timeout)
-    with _alone(folder):
+    with alone(folder, hint=BUSY):
+        if (folder / STATE).exists():
+            raise FederationError(f"{folder} holds a pooled run", hint="add --engine pooled, or name another folder")
         manifests = _admit(cohort, job)
         checkpoint = resume(folder, job.digest) or _start(cohort, job, manifests[0], config)
         checkpoint = _train(cohort, _strategy(), checkpoint, config, folder)
@@ -58,20 +61,6 @@ def _state_folder(context: Context) -> Path:
     if not named:
         raise FederationError(f"the server does not know its folder: ${STATE_VARIABLE} is not set")
     return Path(str(named))
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two servers in one folder would sweep and overwrite each other's checkpoints."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # the folder itself: no file that stays behind
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        hint = "wait for it to end; a killed --engine ray may have left a flower-superlink"
-        raise FederationError(f"another process trains in {folder}", hint=hint) from error
-    finally:
-        os.close(descriptor)
 
 
 def _strategy() -> FedAvg:
@@ -123,8 +112,12 @@ def _moments(reply: Message, size: int) -> Moments | None:
     if blocks < 1:
         return None
     total = torch.from_numpy(reply.content.array_records["arrays"]["moments"].numpy().copy())
-    if total.shape != (size, size) or not torch.isfinite(total).all():
+    fits = total.shape == (size, size) and total.dtype == torch.float64 and blocks < MOST_ROWS
+    if not fits or not torch.isfinite(total).all():
         raise FederationError(f"expected second moments of {size} units from each node, got {tuple(total.shape)}")
+    most = blocks * size * CLIP**2 * (1 + 1e-6)  # no block is longer than the clip allows
+    if not ((total.diagonal() >= 0).all() and total.trace() <= most and total.abs().max() <= most):
+        raise FederationError(f"expected second moments of {blocks} clipped blocks, got greater or negative ones")
     return Moments(total, blocks)
 
 

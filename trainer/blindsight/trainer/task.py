@@ -60,7 +60,7 @@ class Changes:
         """What a scheme allows of a recipe.
 
         Raises:
-            FederationError: E_FEDERATION, crops or mirrors of encrypted images.
+            FederationError: E_FEDERATION, crops or mirrors of encrypted images, or crops as large as the images.
         """
         plain = descriptor.id == "plain"
         if (recipe.crop or recipe.mirror) and not plain:
@@ -68,6 +68,8 @@ class Changes:
                 f"run configuration: crop and mirror work on plain images, not under {descriptor.id}",
                 hint="the holder augments before it encrypts: blindsight holder publish --views",
             )
+        if recipe.crop >= min(descriptor.shape[:2]):
+            raise FederationError(f"run configuration: crop must be smaller than the images, got {recipe.crop}")
         return cls(recipe, descriptor.encrypted_block if descriptor.traits.aligned else 0, plain)
 
     def to_images(self, images: Tensor, rng: np.random.Generator) -> Tensor:

@@ -46,7 +46,7 @@ def pack(state: Mapping[str, Tensor]) -> Flat:
     Returns:
         (values,) float32, a copy.
     """
-    parts = [tensor.detach().to(torch.float32).contiguous().numpy().ravel() for _, tensor in _floating(state)]
+    parts = [tensor.detach().to("cpu", torch.float32).contiguous().numpy().ravel() for _, tensor in _floating(state)]
     return np.concatenate(parts, dtype=np.float32) if parts else np.empty(0, dtype=np.float32)  # (values,)
 
 

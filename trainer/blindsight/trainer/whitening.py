@@ -29,6 +29,9 @@ from blindsight.trainer.stems import Units
 IMAGES: Final = 2_000
 """Images of one holder that are looked at."""
 
+LEAST: Final = 100
+"""Images that a holder must have to send moments of them: those of a few would show the images themselves."""
+
 CLIP: Final = 3.0
 """Greatest length of a block vector, in lengths of one whose units all lie one scale from the centre."""
 
@@ -98,6 +101,12 @@ def _moments(units: Tensor, block: int) -> Moments:
     longest = CLIP * vectors.shape[1] ** 0.5
     vectors = vectors * (longest / vectors.norm(dim=1, keepdim=True).clamp_min(longest))
     return Moments(vectors.T @ vectors, len(vectors))
+
+
+def edge_of(network: nn.Module) -> int:
+    """Edge in pixels of the blocks that a network's first layer sees at once; 0 without such a layer."""
+    blocks = _blocks(network)
+    return 0 if blocks is None else blocks.kernel_size[0]
 
 
 def absorbing_units(network: nn.Module) -> int:

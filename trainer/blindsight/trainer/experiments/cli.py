@@ -87,13 +87,14 @@ def _list(cells: Sequence[Cell], experiment: Experiment, out: Path, *, as_json: 
 def _run(
     cells: Sequence[Cell], rows: Sequence[Row], experiment: Experiment, out: Path, options: argparse.Namespace
 ) -> int:
+    from blindsight.trainer.alone import alone
     from blindsight.trainer.experiments import plot, report
     from blindsight.trainer.experiments.publishing import Places
-    from blindsight.trainer.experiments.runner import Runner, alone
+    from blindsight.trainer.experiments.runner import Runner
 
     places = Places(dict(options.data))
     contents = {name: places.contents(name) for name in {cell.run.publication.data.source for cell in cells}}
-    with alone(out) as lock:
+    with alone(out, "wait for it to end; of one that was killed, a part may still run") as lock:
         runner = Runner(experiment, out, lock, threads=options.threads, keep=options.keep, command=_command(options))
         runner.demand_same(contents)
         table = partial(report.write_table, out, experiment, rows, runner.results)

@@ -7,7 +7,6 @@ themselves, and one folder is worked in by one process at a time.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -158,28 +157,6 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], at: str = 
             yield from _differences(one, other, f"{at}{name}.")
         elif one != other:
             yield f"{at}{name}"
-
-
-@contextlib.contextmanager
-def alone(out: Path) -> Iterator[int]:
-    """Hold a folder; it is held on as long as a child of this process lives.
-
-    Yields:
-        A file descriptor for children to keep open.
-
-    Raises:
-        FederationError: E_FEDERATION, another process holds it.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield descriptor
-    except BlockingIOError as error:
-        hint = "wait for it to end; of one that was killed, a part may still run"
-        raise FederationError(f"another process works in {out}", hint=hint) from error
-    finally:
-        os.close(descriptor)
 
 
 def _measured(order: Order, lock: int, watch: Watch) -> dict[str, Any]:
