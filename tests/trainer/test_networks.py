@@ -267,10 +267,10 @@ def test_the_reference_adds_what_a_difference_tells() -> None:
 
 def test_attention_is_the_textbooks() -> None:
     layer = copy.deepcopy(network("vit").get_submodule("layers.0.attention")).double()
-    tokens = torch.randn(2, 7, 192, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    q, k, v = (tokens @ layer.qkv.weight.T + layer.qkv.bias).chunk(3, dim=2)  # (b, n, 192) each
+    tokens = torch.randn(2, 7, 128, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    q, k, v = (tokens @ layer.qkv.weight.T + layer.qkv.bias).chunk(3, dim=2)  # (b, n, 128) each
     heads = []
-    for part in range(3):
+    for part in range(2):
         at = slice(64 * part, 64 * part + 64)
         heads.append(torch.softmax(q[..., at] @ k[..., at].transpose(1, 2) / 8.0, dim=2) @ v[..., at])
     expected = torch.cat(heads, dim=2) @ layer.project.weight.T + layer.project.bias
@@ -296,8 +296,8 @@ def test_an_unknown_name_is_refused() -> None:
         ),
         ("vit", {"token": 1}, "option token of network vit must be bool, got 1"),
         ("vit", {"dim": True}, "option dim of network vit must be int, got True"),
-        ("vit", {"heads": 5}, "heads must divide dim, got 5 and 192"),
-        ("vit", {"depth": 0}, "must be at least 1, got 192, 0, 3 and 768"),
+        ("vit", {"heads": 5}, "heads must divide dim, got 5 and 128"),
+        ("vit", {"depth": 0}, "must be at least 1, got 128, 0, 2 and 512"),
         ("vit-orderless", {"eps": "small"}, "eps must be a number above 0 and below 1, got 'small'"),
         ("vit", {"eps": "nan"}, "eps must be a number above 0 and below 1, got 'nan'"),
     ],

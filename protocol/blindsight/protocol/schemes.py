@@ -1,7 +1,7 @@
 """The table of encryption schemes: what is publicly known of each, whatever its key. FORMAT.md section F.
 
 Holders and trainers read this one table, so both mean the same by a descriptor. Ciphers stand in
-``holder/blindsight/holder/ciphers``, first layers in ``trainer/blindsight/trainer/stems.py``.
+``holder/blindsight/holder/ciphers``, first layers in ``trainer/blindsight/trainer/stems``.
 """
 
 from __future__ import annotations

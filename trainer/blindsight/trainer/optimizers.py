@@ -19,15 +19,17 @@ OPTIMIZERS: Final = ("sgd", "adamw", "muon")
 STEM, HEAD = "stem.blocks.", "head."
 _QUINTIC: Final = (3.4445, -4.7750, 2.0315)
 _STEPS: Final = 3
+MOST_MOMENTUM: Final = 0.6
+"""Of Muon, as in the speed runs on CIFAR-10."""
 _SECOND_MOMENT: Final = 0.99
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is made orthogonal, with filters kept at unit variance.
+    """Momentum whose update is made orthogonal, with weights kept at one length.
 
-    torch.optim.Muon takes matrices only. A filter (o, i, kh, kw) is taken as a matrix (o, i * kh * kw) here. Only
-    weights whose scale does not matter belong here, those before a normalisation: their norm is reset to that of a
-    matrix with rows of length one.
+    torch.optim.Muon takes matrices only. A filter (o, i, kh, kw) is taken as a matrix (o, i * kh * kw) here. The norm of
+    each weight is reset to that of a matrix with rows of length one before it is moved, so weights belong here whose
+    scale does not matter, because a normalisation follows, or matters little, because a residual unit adds them.
 
     Args:
         parameters: weights of two and more dimensions.
@@ -93,7 +95,7 @@ class Optimizers:
         self._every: list[torch.optim.Optimizer] = [_general(rest, recipe)]
         if hidden:
             weights = [p for n, p in module.named_parameters() if n in hidden]
-            self._every.append(Muon(weights, lr=recipe.muon_lr, momentum=min(recipe.momentum, 0.6)))
+            self._every.append(Muon(weights, lr=recipe.muon_lr, momentum=min(recipe.momentum, MOST_MOMENTUM)))
         self._highest = [[group["lr"] for group in one.param_groups] for one in self._every]
 
     def step(self, loss: Tensor, rate: float) -> None:
@@ -153,7 +155,7 @@ def _general(named: list[tuple[str, nn.Parameter]], recipe: Recipe) -> torch.opt
 
 
 def _hidden(module: nn.Module) -> Iterator[str]:
-    """Names of the weights that Muon moves: dense convolutions without a bias, which a normalisation follows."""
+    """Names of the weights that Muon moves: dense convolutions without a bias."""
     for name, part in module.named_modules():
         place = f"{name}.weight"
         ours = isinstance(part, nn.Conv2d) and part.groups == 1 and part.bias is None

@@ -71,7 +71,7 @@ class Orderless(nn.Module):
     has the sizes of DeiT-B; ours are those of ``vit``.
     """
 
-    WIDTH: ClassVar = 192
+    WIDTH: ClassVar = 128
     PATCHES: ClassVar = True
 
     def __init__(
@@ -82,8 +82,8 @@ class Orderless(nn.Module):
         *,
         dim: int = WIDTH,
         depth: int = 6,
-        heads: int = 3,
-        mlp: int = 768,
+        heads: int = 2,
+        mlp: int = 512,
         token: bool = True,
         reference: bool = True,
         eps: str = "1e-6",

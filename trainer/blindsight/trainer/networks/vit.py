@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 DRAWN: Final = 0.02
-"""Standard deviation of the first positions and class token (Dosovitskiy et al.)."""
+"""Standard deviation of the first class token (Dosovitskiy et al.)."""
+PLACED: Final = 0.3
+"""Standard deviation of the first positions. In four pairs of the trials that ``Vit`` tells of, it gave 1.2 to 3.2
+points more than the usual 0.02."""
 
 
 class Attention(nn.Module):
@@ -81,9 +84,11 @@ class Layer(nn.Module):
 class Vit(nn.Module):
     """Patches with learned positions, layers, one token or the mean of all, normalisation, linear head.
 
-    The defaults are for images of 32 x 32 in patches of 4 on processors: a third of the paper's smallest size in width
-    and half in depth, since a transformer that starts from nothing on so few images gains more from further epochs than
-    from further layers. The mean instead of a class token, since it needs no token of its own.
+    The defaults are for images of 32 x 32 in patches of 4 on processors, where further epochs are worth more than
+    further layers. In trials (CIFAR-10, 20,000 plain images with crops and mirrors, AdamW, bf16, 150 core-seconds each,
+    one seed, 4,000 held-out images, positions drawn as usual) dim 128 with mlp 512 gave 0.482 after 2.3 epochs, dim 192
+    with mlp 384 0.457 and with mlp 768 0.407, nine layers of dim 192 with mlp 384 0.402; longer trainings were not
+    compared. The mean of all patches is read instead of a class token, which would be one token more.
 
     Args:
         stem: from (b, h, w, c) uint8 to (b, dim, *grid).
@@ -104,7 +109,7 @@ class Vit(nn.Module):
     Vision Transformers" (arXiv 2106.04560), 3.1; exact GELU.
     """
 
-    WIDTH: ClassVar = 192
+    WIDTH: ClassVar = 128
     PATCHES: ClassVar = True
 
     def __init__(
@@ -115,8 +120,8 @@ class Vit(nn.Module):
         *,
         dim: int = WIDTH,
         depth: int = 6,
-        heads: int = 3,
-        mlp: int = 768,
+        heads: int = 2,
+        mlp: int = 512,
         token: bool = False,
         eps: str = "1e-6",
     ) -> None:
@@ -136,9 +141,9 @@ class Vit(nn.Module):
         Args:
             generator: draws.
         """
-        for table in (self.positions, self.token):
-            if table is not None:
-                nn.init.normal_(table, std=DRAWN, generator=generator)
+        nn.init.normal_(self.positions, std=PLACED, generator=generator)
+        if self.token is not None:
+            nn.init.normal_(self.token, std=DRAWN, generator=generator)
 
     def forward(self, image: Tensor) -> Tensor:
         """Classify.
