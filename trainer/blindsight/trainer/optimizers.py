@@ -27,8 +27,8 @@ _SECOND_MOMENT: Final = 0.99
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is made orthogonal, with weights kept at one length.
 
-    torch.optim.Muon takes matrices only. A filter (o, i, kh, kw) is taken as a matrix (o, i * kh * kw) here. The norm of
-    each weight is reset to that of a matrix with rows of length one before it is moved, so weights belong here whose
+    torch.optim.Muon takes matrices only. A filter (o, i, kh, kw) is taken as a matrix (o, i * kh * kw) here. The norm
+    of each weight is reset to that of a matrix with rows of length one before it is moved, so weights belong here whose
     scale does not matter, because a normalisation follows, or matters little, because a residual unit adds them.
 
     Args:
