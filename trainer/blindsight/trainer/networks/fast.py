@@ -3,6 +3,15 @@
 Source: the shape is that of Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv 2404.00498): no residual
 connections, filters that begin as the identity where they can, pooling right behind the first convolution of a group.
 Ours begins behind a block stem and pools over positions at the end.
+
+Measured in trial loops, not by a command of this version (one thread of an AMD EPYC Zen 5, bf16, torch 2.13, CIFAR-10,
+45,000 images in 12 views, Muon, batches of 500, one seed; accuracy on 5,000 held-out training images, the test images
+were not read): 275 images a core-second; under ``le`` 0.862 after 4 epochs (650 core-seconds), 0.892 after 10 with
+shifts by blocks (1,602 core-seconds); the same on plain nibbles 0.859 after 4; plain images behind overlapping patches
+0.905 after 4. So the key costs nothing to be seen, the stem of blocks four points at this budget.
+
+Negative: a 3 x 3 convolution in the stem instead of 1 x 1 gave 0.832 after 4 epochs. On half the images, after 4
+epochs, sub-pixel convolution to all pixels, a convolution and pooling gave 0.805 where ``lean`` gave 0.821.
 """
 
 from __future__ import annotations
